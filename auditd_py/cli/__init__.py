@@ -1,0 +1,1 @@
+"""Commands: arguments and exit codes, no logic."""

@@ -1,0 +1,23 @@
+"""auditd-py TOOL …: every command under one name, where the C tools are on PATH too."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Final
+
+TOOLS: Final = {"auditd": "auditd_py.cli.auditd"}
+
+
+def main() -> int:
+    """Run the tool that the first argument names; return its exit status."""
+    if len(sys.argv) > 1 and sys.argv[1] in TOOLS:
+        module = importlib.import_module(TOOLS[sys.argv[1]])
+        status: int = module.main(sys.argv[2:])
+        return status
+    wanted = len(sys.argv) > 1 and sys.argv[1] in ("-h", "--help")
+    print(
+        f"usage: auditd-py TOOL [ARGUMENTS]\ntools: {', '.join(TOOLS)}",
+        file=sys.stdout if wanted else sys.stderr,
+    )
+    return 0 if wanted else 2

@@ -1,0 +1,206 @@
+"""What no single line of auditd.conf shows: settings that contradict, and files of the machine."""
+
+from __future__ import annotations
+
+import os.path
+import re
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from auditd_py.config.nv import shown
+from auditd_py.config.words import ActionWord, CryptoProfile, Flush, NameFormat, Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from auditd_py.config.host import Host
+    from auditd_py.config.keywords import DaemonConfig
+    from auditd_py.config.values import Action
+
+MIN_Q_DEPTH = 512
+LONG_REPORT_S = 6 * 3600
+EXEC_MODES = (0o750, 0o755, 0o555, 0o550)
+ODD_LOG_MODE = 0o137  # u+x, g+wx, o+rwx
+
+ACTIONS = (
+    "max_log_file_action",
+    "space_left_action",
+    "admin_space_left_action",
+    "disk_full_action",
+    "disk_error_action",
+    "overflow_action",
+)
+_ACCOUNT = re.compile(r"[A-Za-z0-9@._+-]{2,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong (`fatal`) or doubtful, told at the line of `keyword`."""
+
+    keyword: str
+    text: str
+    fatal: bool = True
+
+
+def findings(config: DaemonConfig, bad: frozenset[str], host: Host) -> Iterator[Finding]:
+    """Yield what is wrong with settings that are each right by themselves.
+
+    Checks that look at a keyword in `bad` are left out: its value is not the one in the file.
+    """
+    for keywords, check in _COMBINATIONS:
+        if bad.isdisjoint(keywords):
+            yield from check(config)
+    if bad.isdisjoint({"log_file", "write_logs"}) and config.write_logs:
+        yield from _log_directory(config.log_file, host)
+        yield from _log_file(config.log_file, host)
+    for keyword in ACTIONS:
+        if keyword not in bad:
+            yield from _program(keyword, getattr(config, keyword), host)
+
+
+def _flush(config: DaemonConfig) -> Iterator[Finding]:
+    counts = config.flush in {Flush.INCREMENTAL, Flush.INCREMENTAL_ASYNC}
+    if counts and config.freq == 0:
+        text = f"0 with flush = {config.flush}: set it to 1 or more, or set another flush"
+        yield Finding("freq", text)
+    elif not counts and config.freq and "freq" in config.model_fields_set:
+        text = f"{config.freq} has no effect with flush = {config.flush}"
+        yield Finding("freq", text, fatal=False)
+
+
+def _space(config: DaemonConfig) -> Iterator[Finding]:
+    space, admin = config.space_left, config.admin_space_left
+    if space.percent != admin.percent or space.amount > admin.amount:
+        return
+    given = "" if "admin_space_left" in config.model_fields_set else ", the default"
+    text = f"{space}: must be larger than admin_space_left ({admin}{given})"
+    # of percentages the reference complains at run time only: such files exist and load
+    yield Finding("space_left", text, fatal=not space.percent)
+
+
+def _name(config: DaemonConfig) -> Iterator[Finding]:
+    if config.name_format is NameFormat.USER and not config.name:
+        yield Finding("name_format", "user needs the name: add a line name = NODE")
+
+
+def _account(config: DaemonConfig) -> Iterator[Finding]:
+    account = config.action_mail_acct
+    if not config.verify_email:
+        return
+    if not _ACCOUNT.fullmatch(account):
+        text = "two or more letters, digits and @ . - _ + are allowed (verify_email = yes)"
+        yield Finding("action_mail_acct", f"{shown(account)}: {text}")
+    elif "@" in account and account.rfind(".") < account.rfind("@"):
+        text = "no domain with a dot after the @ (verify_email = yes)"
+        yield Finding("action_mail_acct", f"{shown(account)}: {text}")
+
+
+def _log_group(config: DaemonConfig) -> Iterator[Finding]:
+    in_var_log = os.path.normpath(os.path.dirname(config.log_file)) == "/var/log"
+    if config.log_group.gid != 0 and in_var_log:
+        text = (
+            f"{config.log_group} with the log directly in /var/log would give that directory to "
+            "the group: set log_group = root, or put the log into a directory of its own"
+        )
+        yield Finding("log_group", text)
+
+
+def _tls(config: DaemonConfig) -> Iterator[Finding]:
+    if config.transport is Transport.TLS and not (
+        config.tls_psk_file or config.tls_allowed_clients
+    ):
+        yield Finding("transport", "tls needs tls_psk_file or tls_allowed_clients")
+    if config.tls_psk_file and not (config.tls_psk_identity or config.tls_allowed_clients):
+        yield Finding("tls_psk_file", "needs tls_psk_identity or tls_allowed_clients, too")
+    if config.tls_require_pqc and config.tls_crypto_profile is not CryptoProfile.PQC:
+        text = f"yes contradicts tls_crypto_profile = {config.tls_crypto_profile}: remove one"
+        yield Finding("tls_require_pqc", text)
+
+
+def _doubtful_sizes(config: DaemonConfig) -> Iterator[Finding]:
+    if config.q_depth < MIN_Q_DEPTH:
+        text = f"{config.q_depth} is little: bursts overflow below {MIN_Q_DEPTH}"
+        yield Finding("q_depth", text, fatal=False)
+    if config.report_interval > LONG_REPORT_S:
+        text = f"{config.report_interval} seconds is long: more than 6 hours between reports"
+        yield Finding("report_interval", text, fatal=False)
+
+
+_COMBINATIONS: tuple[tuple[frozenset[str], Callable[[DaemonConfig], Iterator[Finding]]], ...] = (
+    (frozenset({"flush", "freq"}), _flush),
+    (frozenset({"space_left", "admin_space_left"}), _space),
+    (frozenset({"name_format", "name"}), _name),
+    (frozenset({"action_mail_acct", "verify_email"}), _account),
+    (frozenset({"log_group", "log_file"}), _log_group),
+    (
+        frozenset(
+            {
+                "transport",
+                "enable_krb5",
+                "tls_psk_file",
+                "tls_psk_identity",
+                "tls_allowed_clients",
+                "tls_crypto_profile",
+                "tls_require_pqc",
+            }
+        ),
+        _tls,
+    ),
+    (frozenset({"q_depth", "report_interval"}), _doubtful_sizes),
+)
+
+
+def _log_directory(path: str, host: Host) -> Iterator[Finding]:
+    directory = os.path.dirname(path)
+    try:
+        host.open_directory(directory)
+    except FileNotFoundError:
+        text = f"the directory {directory} does not exist: mkdir -p -m 0700 {directory}"
+        yield Finding("log_file", text)
+    except (OSError, ValueError) as error:
+        yield Finding("log_file", f"{directory} cannot be used: {_reason(error)}")
+
+
+def _log_file(path: str, host: Host) -> Iterator[Finding]:
+    try:
+        status = host.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return  # missing is fine; of the directory there is a finding already
+    except (OSError, ValueError) as error:
+        yield Finding("log_file", f"{path} cannot be used: {_reason(error)}")
+        return
+    if not stat.S_ISREG(status.st_mode):
+        yield Finding("log_file", f"{path} is not a regular file: name another, or remove it")
+        return
+    if status.st_uid != 0:
+        text = f"{path} is owned by uid {status.st_uid}: chown root {path}"
+        yield Finding("log_file", text)
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o600 != 0o600 or mode & ODD_LOG_MODE:
+        text = f"{path} has the odd mode {mode:04o}: chmod 0600 {path}, or 0640 with log_group"
+        yield Finding("log_file", text, fatal=False)
+
+
+def _program(keyword: str, action: Action, host: Host) -> Iterator[Finding]:
+    if action.word is not ActionWord.EXEC:
+        return
+    path = action.path
+    try:
+        status = host.stat(path)
+    except (OSError, ValueError) as error:
+        yield Finding(keyword, f"{path} cannot be run: {_reason(error)}")
+        return
+    if not stat.S_ISREG(status.st_mode):
+        yield Finding(keyword, f"{path} is not a regular file")
+        return
+    if status.st_uid != 0:
+        yield Finding(keyword, f"{path} is owned by uid {status.st_uid}: chown root {path}")
+    mode = stat.S_IMODE(status.st_mode)
+    if mode not in EXEC_MODES:
+        text = f"{path} has mode {mode:04o}, 0750, 0755, 0555 or 0550 is allowed: chmod 0750 {path}"
+        yield Finding(keyword, text)
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

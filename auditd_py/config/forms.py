@@ -1,0 +1,273 @@
+"""How each kind of value is written in auditd.conf: text in, value or ValueError out.
+
+A form stands in the annotation of a setting, `Annotated[int, Number(0, 999)]`: pydantic reads
+text through it, messages and documentation take their wording from it.
+"""
+
+from __future__ import annotations
+
+import os.path
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic_core import core_schema
+
+from auditd_py.config.host import THIS_HOST, Host
+from auditd_py.config.nv import shown
+from auditd_py.config.values import Action, Group, PortRange, Space
+from auditd_py.config.words import ActionWord
+
+if TYPE_CHECKING:
+    from enum import StrEnum
+
+    from pydantic import GetCoreSchemaHandler
+
+INT_MAX = 2**31 - 1
+PORT_MAX = 65535
+GID_MAX = 2**32 - 2  # the number after it means "no group"
+PERCENT_MAX = 99
+MIN_LOG_DIRECTORY = 4  # characters, as in the reference: never a log in / by a slip of the pen
+
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "M": 30 * 86400}
+_INTERVAL = re.compile(r"([0-9]+)([smhdM]?)")
+INTERVAL_MAX_S = 40 * 86400  # as in the reference
+
+
+class Form:
+    """One way to write a value; subclasses say what is allowed and read it."""
+
+    takes_option = False
+    words: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> str:
+        """What may be written; " is allowed" follows in messages."""
+        raise NotImplementedError
+
+    def read(self, text: str, _host: Host, /) -> object:
+        """Return the value of `text`; ValueError has the sentence for the administrator."""
+        raise NotImplementedError
+
+    def check(self, value: object) -> object:
+        """Return a value as it is, or raise ValueError like `read` if it is not allowed."""
+        return value
+
+    def refusal(self, value: object) -> ValueError:
+        """Return the error for a value that is not allowed."""
+        return ValueError(f"{shown(str(value))}: {self.allowed} is allowed")
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        def read(value: object, info: core_schema.ValidationInfo) -> object:
+            return self.read(value, info.context or THIS_HOST) if isinstance(value, str) else value
+
+        checked = core_schema.no_info_after_validator_function(self.check, handler(source))
+        return core_schema.with_info_before_validator_function(read, checked)
+
+
+@dataclass(frozen=True, slots=True)
+class Number(Form):
+    """A whole number from `low` to `high`."""
+
+    low: int
+    high: int = INT_MAX
+    unit: str = ""
+
+    @property
+    def allowed(self) -> str:
+        return f"{self.low} to {self.high} {self.unit}".rstrip()
+
+    def read(self, text: str, _host: Host, /) -> int:
+        value = _number(text)
+        if value is None or not self.low <= value <= self.high:
+            raise self.refusal(text)
+        return value
+
+    def check(self, value: object) -> object:
+        if isinstance(value, int) and not self.low <= value <= self.high:
+            raise self.refusal(value)
+        return value
+
+
+class YesNo(Form):
+    """Yes or no."""
+
+    words = ("yes", "no")
+    allowed = "yes or no"
+
+    def read(self, text: str, _host: Host, /) -> bool:
+        if text.lower() not in self.words:
+            raise self.refusal(text)
+        return text.lower() == "yes"
+
+
+class Words(Form):
+    """One word of a vocabulary."""
+
+    def __init__(self, vocabulary: type[StrEnum]) -> None:
+        self._vocabulary = vocabulary
+        self.words = tuple(vocabulary)
+
+    @property
+    def allowed(self) -> str:
+        return _alternatives(self.words)
+
+    def read(self, text: str, _host: Host, /) -> StrEnum:
+        if text.lower() not in self.words:
+            raise self.refusal(text)
+        return self._vocabulary(text.lower())
+
+
+class Actions(Form):
+    """Some of the actions; exec takes the path of a program, whose status is checked elsewhere."""
+
+    def __init__(self, *actions: ActionWord) -> None:
+        self.words = actions
+        self.takes_option = ActionWord.EXEC in actions
+
+    @property
+    def allowed(self) -> str:
+        shape = {ActionWord.EXEC: "exec /PATH"}
+        return _alternatives([shape.get(ActionWord(word), word) for word in self.words])
+
+    def read(self, text: str, _host: Host, /) -> Action:
+        name, _, path = text.partition(" ")
+        if name.lower() not in self.words:
+            raise self.refusal(name)
+        word = ActionWord(name.lower())
+        if word is not ActionWord.EXEC:
+            if path:
+                raise ValueError(f"{shown(path)}: nothing may follow {word}")
+        elif not path:
+            raise ValueError("exec needs the program to run: write exec /PATH")
+        elif " " in path:
+            raise ValueError(f"{shown(path)}: one path only, the program gets no arguments")
+        elif not path.startswith("/"):
+            raise ValueError(f"{shown(path)}: exec needs an absolute path")
+        return Action(word, path)
+
+    def check(self, value: object) -> object:
+        if isinstance(value, Action) and value.word not in self.words:
+            raise self.refusal(value.word)
+        return value
+
+
+class Text(Form):
+    """Any one word."""
+
+    allowed = "one word"
+
+    def __init__(self, allowed: str = "") -> None:
+        if allowed:
+            self.allowed = allowed
+
+    def read(self, text: str, _host: Host, /) -> str:
+        return text
+
+
+class AbsolutePath(Form):
+    """A path from the root."""
+
+    allowed = "an absolute path"
+
+    def read(self, text: str, _host: Host, /) -> str:
+        if not text.startswith("/"):
+            raise self.refusal(text)
+        return text
+
+
+class LogPath(AbsolutePath):
+    """The log file: its path has no detours and its directory is not near the root by mistake."""
+
+    def read(self, text: str, host: Host, /) -> str:
+        path = super().read(text, host)
+        directory, name = os.path.split(path)
+        if not name:
+            raise ValueError(f"{shown(path)}: name a file, not a directory")
+        if len(directory) < MIN_LOG_DIRECTORY:
+            raise ValueError(
+                f"{shown(path)}: the directory part needs {MIN_LOG_DIRECTORY} characters or more"
+            )
+        if not {".", ".."}.isdisjoint(path.split("/")):
+            raise ValueError(f'{shown(path)}: "." and ".." are not allowed in it')
+        return path
+
+
+class SpaceLimit(Form):
+    """MiB or percent of free space."""
+
+    allowed = f"a number of MiB, or a percentage from 0% to {PERCENT_MAX}%"
+
+    def read(self, text: str, _host: Host, /) -> Space:
+        percent = text.endswith("%")
+        amount = _number(text.removesuffix("%"))
+        if amount is None or amount > (PERCENT_MAX if percent else INT_MAX):
+            raise self.refusal(text)
+        return Space(amount, percent)
+
+
+class Ports(Form):
+    """A port, or the first and the last of a range."""
+
+    allowed = f"a port or a range like 1024-{PORT_MAX}, none above {PORT_MAX},"
+
+    def read(self, text: str, _host: Host, /) -> PortRange:
+        head, dash, tail = text.partition("-")
+        first = _number(head)
+        last = _number(tail) if dash else first
+        if first is None or last is None or max(first, last) > PORT_MAX:
+            raise self.refusal(text)
+        if first > last:
+            raise ValueError(f"{shown(text)}: the range is reversed: write {last}-{first}")
+        return PortRange(first, last)
+
+
+class Interval(Form):
+    """A time in seconds, written with an optional unit."""
+
+    allowed = "a number of seconds, or one with m, h, d or M (30 days) after it, up to 40 days,"
+
+    def read(self, text: str, _host: Host, /) -> int:
+        match = _INTERVAL.fullmatch(text)
+        amount = _number(match[1]) if match else None
+        if match is None or amount is None:
+            raise self.refusal(text)
+        seconds = amount * _SECONDS[match[2]]
+        if seconds > INTERVAL_MAX_S:
+            raise self.refusal(text)
+        return seconds
+
+    def check(self, value: object) -> object:
+        if isinstance(value, int) and not 0 <= value <= INTERVAL_MAX_S:
+            raise self.refusal(value)
+        return value
+
+
+class GroupName(Form):
+    """A group by name, or by number if the first character is a digit."""
+
+    allowed = "the name or the number of a group"
+
+    def read(self, text: str, host: Host, /) -> Group:
+        if not text or text[0] in "0123456789":
+            gid = _number(text)
+            if gid is None or gid > GID_MAX:
+                raise self.refusal(text)
+            return Group(gid, text)
+        try:
+            return Group(host.group_id(text), text)
+        except (KeyError, ValueError, OSError):  # ValueError: a name the locale cannot encode
+            raise ValueError(f"{shown(text)}: no such group: groupadd {shown(text)}") from None
+
+
+def _number(text: str) -> int | None:
+    if not (text.isascii() and text.isdigit()):
+        return None
+    # int() refuses thousands of digits; twelve are beyond every limit here already
+    return int(text.lstrip("0")[:12] or "0")
+
+
+def _alternatives(words: tuple[str, ...] | list[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]

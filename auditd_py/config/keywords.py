@@ -1,0 +1,363 @@
+"""The settings of auditd.conf, all in one table: the fields of DaemonConfig.
+
+Parser, checks, documentation and the shipped file are held to this table; whatever is to be
+known of a keyword stands in its line and nowhere else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict
+
+from auditd_py.config.forms import (
+    PORT_MAX,
+    AbsolutePath,
+    Actions,
+    Form,
+    GroupName,
+    Interval,
+    LogPath,
+    Number,
+    Ports,
+    SpaceLimit,
+    Text,
+    Words,
+    YesNo,
+)
+from auditd_py.config.values import Action, Group, PortRange, Space, written
+from auditd_py.config.words import (
+    ActionWord,
+    CryptoProfile,
+    Flush,
+    LogFormat,
+    NameFormat,
+    TlsAuth,
+    Transport,
+)
+
+
+class Reload(StrEnum):
+    """Whether a changed setting takes effect at a reload; otherwise it waits for a restart."""
+
+    YES = "yes"
+    NO = "no"
+    FROM_UNSET = "only if it was not set"
+    UPWARDS = "only if it grows"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the table says of a keyword beside its type, form and default.
+
+    `later`: accepted and checked, but without effect in this release. `ours`: the reference does
+    not know it. `deprecated` says why the keyword is ignored, or what to write instead.
+    """
+
+    about: str
+    reload: Reload = Reload.YES
+    later: bool = False
+    ours: bool = False
+    deprecated: str = ""
+
+
+_NO = Reload.NO
+_ROOT = Group(0, "root")
+_A = ActionWord
+_ON_SPACE = (_A.IGNORE, _A.SYSLOG, _A.ROTATE, _A.EMAIL, _A.EXEC, _A.SUSPEND, _A.SINGLE)
+
+
+def _later(about: str, reload: Reload = Reload.YES) -> Setting:
+    return Setting(about, reload, later=True)
+
+
+def _ours(about: str, reload: Reload = Reload.YES) -> Setting:
+    return Setting(about, reload, ours=True)
+
+
+class DaemonConfig(BaseModel):
+    """The settings of the daemon. None means not set; an unset keyword has its default.
+
+    `model_fields_set` holds the keywords that were given.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    # where records come from
+    local_events: Annotated[
+        bool, YesNo(), Setting("Collect the events of this host's kernel.", _NO)
+    ] = True
+    receive_buffer: Annotated[
+        int,
+        Number(1, 1024, "MiB"),
+        _ours("Socket buffer in the kernel for events the daemon has not read yet.", _NO),
+    ] = 16
+    audit_pid_retry: Annotated[
+        int,
+        Number(0, 3600, "seconds"),
+        _ours("Time between attempts to become the kernel's audit daemon again; 0 = never."),
+    ] = 5
+    status_interval: Annotated[
+        int,
+        Number(1, 3600, "seconds"),
+        _ours("Time between two looks at the kernel's lost and backlog counters."),
+    ] = 2
+    priority_boost: Annotated[
+        int, Number(0), Setting("How far the daemon's nice value is lowered.")
+    ] = 4
+    run_dir: Annotated[
+        str, AbsolutePath(), _ours("Directory of the pid file and the state report.", _NO)
+    ] = "/run/audit"
+
+    # the log
+    write_logs: Annotated[bool, YesNo(), Setting("Write records to the log file.")] = True
+    log_file: Annotated[str, LogPath(), Setting("The log file; its directory must exist.")] = (
+        "/var/log/audit/audit.log"
+    )
+    log_group: Annotated[Group, GroupName(), Setting("Group that may read the log files.")] = _ROOT
+    log_format: Annotated[
+        LogFormat,
+        Words(LogFormat),
+        Setting("raw: records as the kernel sent them; enriched: names for numbers are added."),
+    ] = LogFormat.ENRICHED
+    flush: Annotated[
+        Flush,
+        Words(Flush),
+        Setting(
+            "When records are forced to the disk: never, every freq records (waiting for "
+            "the disk or not), or with each batch (data only, or with the inode)."
+        ),
+    ] = Flush.INCREMENTAL_ASYNC
+    freq: Annotated[
+        int, Number(0, unit="records"), Setting("Records between two incremental flushes.")
+    ] = 50
+    write_queue: Annotated[
+        int,
+        Number(1, 1024, "MiB"),
+        _ours("Records that may wait in the daemon for the disk before it stops reading.", _NO),
+    ] = 16
+    name_format: Annotated[
+        NameFormat,
+        Words(NameFormat),
+        Setting(
+            "Node name put in front of each record: none, the host name, the fully "
+            "qualified name, the address, or the value of name."
+        ),
+    ] = NameFormat.NONE
+    name: Annotated[str | None, Text(), Setting("The node name for name_format = user.")] = None
+    report_interval: Annotated[
+        int, Interval(), Setting("Time between state reports; 0 = only when asked for.")
+    ] = 0
+    end_of_event_timeout: Annotated[
+        int,
+        Number(0, unit="seconds"),
+        Setting("Time after which searches take an event for complete.", _NO),
+    ] = 2
+
+    # size of the log
+    max_log_file: Annotated[
+        int, Number(0, unit="MiB"), _later("Size at which max_log_file_action is taken.")
+    ] = 8
+    max_log_file_action: Annotated[
+        Action,
+        Actions(_A.IGNORE, _A.SYSLOG, _A.EXEC, _A.SUSPEND, _A.ROTATE, _A.KEEP_LOGS),
+        _later("What to do when the log reaches max_log_file."),
+    ] = Action(_A.ROTATE)
+    num_logs: Annotated[
+        int, Number(0, 999), _later("Log files kept by rotate; below 2 nothing rotates.")
+    ] = 5
+
+    # space on the log's disk
+    space_left: Annotated[
+        Space, SpaceLimit(), _later("Free space below which space_left_action is taken.")
+    ] = Space(75)
+    space_left_action: Annotated[
+        Action, Actions(*_ON_SPACE), _later("The early warning: free space is below space_left.")
+    ] = Action(_A.SYSLOG)
+    verify_email: Annotated[
+        bool, YesNo(), Setting("Check the form of action_mail_acct when settings are read.", _NO)
+    ] = True
+    action_mail_acct: Annotated[
+        str, Text("a mail account"), _later("Who gets the mail of the email action.")
+    ] = "root"
+    admin_space_left: Annotated[
+        Space, SpaceLimit(), _later("Free space below which admin_space_left_action is taken.")
+    ] = Space(50)
+    admin_space_left_action: Annotated[
+        Action,
+        Actions(*_ON_SPACE, _A.HALT),
+        _later("The last warning: free space is below admin_space_left."),
+    ] = Action(_A.SUSPEND)
+    disk_full_action: Annotated[
+        Action,
+        Actions(_A.IGNORE, _A.SYSLOG, _A.ROTATE, _A.EXEC, _A.SUSPEND, _A.SINGLE, _A.HALT),
+        _later("What to do when the disk of the log is full."),
+    ] = Action(_A.SUSPEND)
+    disk_error_action: Annotated[
+        Action,
+        Actions(_A.IGNORE, _A.SYSLOG, _A.EXEC, _A.SUSPEND, _A.SINGLE, _A.HALT),
+        _later("What to do when writing to the log fails for another reason."),
+    ] = Action(_A.SUSPEND)
+
+    # records from other hosts
+    tcp_listen_port: Annotated[
+        int | None,
+        Number(1, PORT_MAX),
+        _later("Port for records of other hosts; not set = do not listen.", Reload.FROM_UNSET),
+    ] = None
+    tcp_listen_queue: Annotated[
+        int, Number(1, PORT_MAX), _later("Connections that may wait to be accepted.")
+    ] = 5
+    tcp_max_per_addr: Annotated[
+        int, Number(1, 1024), _later("Connections one address may have at a time.")
+    ] = 1
+    use_libwrap: Annotated[
+        bool, YesNo(), _later("Ask /etc/hosts.allow and /etc/hosts.deny about each client.")
+    ] = True
+    tcp_client_ports: Annotated[PortRange, Ports(), _later("Ports clients may connect from.")] = (
+        PortRange(0, PORT_MAX)
+    )
+    tcp_client_max_idle: Annotated[
+        int,
+        Number(0, unit="seconds"),
+        _later("Silence after which a client is disconnected; 0 = never."),
+    ] = 0
+    distribute_network: Annotated[
+        bool, YesNo(), _later("Give the records of other hosts to plugins, too.")
+    ] = False
+    transport: Annotated[
+        Transport, Words(Transport), _later("How records of other hosts are protected.", _NO)
+    ] = Transport.TCP
+    enable_krb5: Annotated[
+        bool,
+        YesNo(),
+        _later("Older spelling of transport = krb5; the later line of the two counts.", _NO),
+    ] = False
+    krb5_principal: Annotated[str, Text(), _later("Kerberos principal of this daemon.", _NO)] = (
+        "auditd"
+    )
+    krb5_key_file: Annotated[str, AbsolutePath(), _later("Keytab of the principal.", _NO)] = (
+        "/etc/auditd_py/audit.key"
+    )
+    tls_auth: Annotated[
+        TlsAuth, Words(TlsAuth), _later("How the two ends prove who they are.", _NO)
+    ] = TlsAuth.PSK
+    tls_psk_file: Annotated[
+        str | None, AbsolutePath(), _later("File with the pre-shared key.", _NO)
+    ] = None
+    tls_psk_identity: Annotated[
+        str | None, Text(), _later("Identity that belongs to the pre-shared key.", _NO)
+    ] = None
+    tls_allowed_clients: Annotated[
+        str | None, AbsolutePath(), _later("File with the clients that may connect.")
+    ] = None
+    tls_crypto_profile: Annotated[
+        CryptoProfile, Words(CryptoProfile), _later("Set of TLS algorithms on offer.", _NO)
+    ] = CryptoProfile.COMPATIBLE
+    tls_require_pqc: Annotated[
+        bool, YesNo(), _later("Insist on post-quantum key exchange: profile pqc.", _NO)
+    ] = False
+    tls_cipher_suites: Annotated[
+        str | None, Text("an OpenSSL list"), _later("Cipher suites in place of the profile's.", _NO)
+    ] = None
+    tls_key_exchange: Annotated[
+        str | None, Text("an OpenSSL list"), _later("Key exchanges in place of the profile's.", _NO)
+    ] = None
+
+    # plugins
+    plugin_dir: Annotated[str, AbsolutePath(), _later("Directory of the plugins' settings.")] = (
+        "/etc/auditd_py/plugins.d"
+    )
+    q_depth: Annotated[
+        int, Number(1, 99999, "records"), _later("Records that wait for plugins.", Reload.UPWARDS)
+    ] = 2000
+    overflow_action: Annotated[
+        Action,
+        Actions(_A.IGNORE, _A.SYSLOG, _A.SUSPEND, _A.SINGLE, _A.HALT),
+        _later("What to do when q_depth records wait and one more comes."),
+    ] = Action(_A.SYSLOG)
+    max_restarts: Annotated[
+        int, Number(0), _later("How often a plugin that ends is started again.")
+    ] = 10
+
+    # accepted for the sake of old files
+    disp_qos: Annotated[
+        str | None,
+        Text(),
+        Setting("", _NO, deprecated="the log never waits for plugins"),
+    ] = None
+    dispatcher: Annotated[
+        str | None,
+        Text(),
+        Setting("", _NO, deprecated="the daemon starts plugins itself, see plugin_dir"),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Keyword:
+    """All there is to know of one keyword. `default` is as written, empty if there is none."""
+
+    name: str
+    form: Form
+    default: str
+    about: str
+    reload: Reload
+    effective: bool
+    ours: bool
+    deprecated: str
+
+    @property
+    def allowed(self) -> str:
+        """The values in words, as messages have them."""
+        return self.form.allowed.removesuffix(",")
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that may be written, empty if it takes something else."""
+        return self.form.words
+
+
+def _keywords() -> Mapping[str, Keyword]:
+    found = {}
+    for name, field in DaemonConfig.model_fields.items():
+        form = next(item for item in field.metadata if isinstance(item, Form))
+        setting = next(item for item in field.metadata if isinstance(item, Setting))
+        found[name] = Keyword(
+            name=name,
+            form=form,
+            default=written(field.default),
+            about=setting.about,
+            reload=setting.reload,
+            effective=not setting.later and not setting.deprecated,
+            ours=setting.ours,
+            deprecated=setting.deprecated,
+        )
+    return MappingProxyType(found)
+
+
+KEYWORDS: Mapping[str, Keyword] = _keywords()
+
+
+def changed(old: DaemonConfig, new: DaemonConfig) -> frozenset[str]:
+    """Return the names of the settings that differ."""
+    return frozenset(name for name in KEYWORDS if getattr(old, name) != getattr(new, name))
+
+
+def restart_needed(old: DaemonConfig, new: DaemonConfig) -> frozenset[str]:
+    """Return the names of the changed settings that a reload leaves as they were."""
+    return frozenset(name for name in changed(old, new) if not _reloads(name, old, new))
+
+
+def _reloads(name: str, old: DaemonConfig, new: DaemonConfig) -> bool:
+    before, after = getattr(old, name), getattr(new, name)
+    match KEYWORDS[name].reload:
+        case Reload.YES:
+            return True
+        case Reload.NO:
+            return False
+        case Reload.FROM_UNSET:
+            return before is None
+        case Reload.UPWARDS:
+            return bool(after > before)

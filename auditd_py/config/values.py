@@ -1,0 +1,61 @@
+"""Values of auditd.conf that are more than a number, a word or a path; str() is how to write them.
+
+They are the types of the settings; how text becomes one of them is in forms.
+"""
+
+from dataclasses import dataclass, field
+
+from auditd_py.config.words import ActionWord
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What to do; `path` is the program of exec and empty otherwise."""
+
+    word: ActionWord
+    path: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.word} {self.path}" if self.path else str(self.word)
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Free disk space: MiB, or a share of the log's file system in percent."""
+
+    amount: int
+    percent: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.amount}%" if self.percent else str(self.amount)
+
+
+@dataclass(frozen=True, slots=True)
+class PortRange:
+    """The ports from `first` to `last`, both included."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group: its number counts, its name is only how the file wrote it."""
+
+    gid: int
+    name: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return self.name or str(self.gid)
+
+
+def written(value: object) -> str:
+    """Return a setting's value as auditd.conf writes it, empty for one that is unset."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

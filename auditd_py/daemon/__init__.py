@@ -1,0 +1,1 @@
+"""The daemon: sockets, threads and the event loop around the core."""

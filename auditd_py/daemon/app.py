@@ -1,0 +1,487 @@
+"""The daemon from start to end: one task group owns everything that runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import platform
+import signal
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from auditd_py import __version__
+from auditd_py.config.words import LogFormat
+from auditd_py.daemon import process
+from auditd_py.daemon.kernel import Kernel
+from auditd_py.daemon.live import LiveLine
+from auditd_py.daemon.logfile import LogFile, LogSettings
+from auditd_py.daemon.names import NameService
+from auditd_py.daemon.node import NodeError, node_name
+from auditd_py.daemon.notify import Notifier
+from auditd_py.daemon.pipeline import Pipeline
+from auditd_py.daemon.reload import Reloader
+from auditd_py.daemon.source import Source
+from auditd_py.daemon.state import (
+    LogState,
+    Losses,
+    State,
+    allocator_kib,
+    resident_kib,
+    state_report,
+    write_report,
+)
+from auditd_py.errors import KernelError, LogError
+from auditd_py.log.flush import flush_policy
+from auditd_py.netlink.uapi import RecordType
+from auditd_py.record.daemon_record import (
+    Sender,
+    abort_text,
+    signalled_text,
+    start_text,
+)
+from auditd_py.record.enrich import Enricher
+from auditd_py.record.line import LineFormatter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from auditd_py.config.keywords import DaemonConfig
+    from auditd_py.config.values import Space
+
+log = structlog.get_logger()
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+
+_LOSS_LOG_INTERVAL_S: Final = 60.0
+_NAMES_KEPT_S: Final = 300.0  # a user renamed elsewhere is seen after this
+_DRAIN_LIMIT_S: Final = 1.0  # what the kernel still holds when the daemon is told to end
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asked for. `enable_state` is disable, enable or nochange."""
+
+    config_path: str
+    allow_links: bool = False
+    foreground: bool = False
+    enable_state: str = "enable"
+    live: bool = False
+
+
+class Daemon:
+    """One daemon. `ready(status)` is told when it runs (0) or failed to start."""
+
+    def __init__(
+        self, options: Options, config: DaemonConfig, ready: Callable[[int], None]
+    ) -> None:
+        self.options = options
+        self.config = config
+        self._ready = ready
+        self._loop = asyncio.get_running_loop()
+        self._notifier = Notifier()
+        self._stop = asyncio.Event()
+        self._senders: list[Sender | None] = []
+        self.log_file = LogFile(
+            self._loop, config.write_queue << 20, self._log_failed, self._resume_source
+        )
+        self._names = NameService(self._loop)
+        self.pipeline = Pipeline(LineFormatter(), None, self._names, self._resume_source)
+        self.source = Source(self._loop, self.pipeline.batch, self._source_failed)
+        self.kernel = Kernel(self.source if config.local_events else None)
+        self._pid_file: process.PidFile | None = None
+        self._losses_logged = Losses()
+        self._losses_logged_at = 0.0
+        self._started_at = time.monotonic()
+        self._memory_at_start = allocator_kib()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._reloader = Reloader(self)
+        self._priority_boost = 0
+
+    async def run(self) -> int:
+        """Run until told to end; return the exit status."""
+        try:
+            started = await self._start()
+        except (KernelError, LogError, NodeError) as error:
+            log.error(str(error))
+            started = False
+        if not started:
+            self._ready(EXIT_FAILED)
+            await self._end(unwind=True)
+            return EXIT_FAILED
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                running = [tasks.create_task(work) for work in self._work()]
+                self._handle_signals()
+                self._announce()
+                await self._stop.wait()
+                self._tasks = None
+                for task in running:
+                    task.cancel()
+        finally:
+            await self._end(unwind=False)
+        return EXIT_OK
+
+    def formatter(self, config: DaemonConfig, node: bytes) -> LineFormatter:
+        """Return the formatter `config` asks for; names already known are kept."""
+        enricher = None
+        if config.log_format is LogFormat.ENRICHED:
+            enricher = self.pipeline.formatter.enricher or Enricher()
+        return LineFormatter(node, enricher)
+
+    def log_settings(self, config: DaemonConfig) -> LogSettings:
+        """Return where `config` and the command line send records."""
+        path = None if self.options.foreground else config.log_file
+        return LogSettings(path, config.log_group.gid, flush_policy(config.flush, config.freq))
+
+    def writes(self, config: DaemonConfig) -> bool:
+        """Return whether records are written anywhere."""
+        return config.write_logs or self.options.foreground
+
+    @property
+    def losses(self) -> Losses:
+        """Every loss since the start."""
+        return Losses(
+            self.kernel.lost,
+            self.pipeline.gaps.missing,
+            self.source.counters.congested,
+            self.log_file.counters.unwritten,
+        )
+
+    def notify_reloading(self) -> None:
+        """Tell the service manager that settings are being read again."""
+        usec = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self._notifier.send("RELOADING=1", f"MONOTONIC_USEC={usec}")
+
+    def notify_ready(self) -> None:
+        """Tell the service manager that the daemon runs."""
+        self._notifier.send("READY=1", self._status_line())
+
+    # start
+
+    async def _start(self) -> bool:
+        config = self.config
+        status = None
+        if config.local_events:
+            status = await self.kernel.open()
+            if status.pid and status.pid != os.getpid():
+                log.error(
+                    "another audit daemon is running; stop it first, or look on with --observe",
+                    pid=status.pid,
+                    process=process.command_of(status.pid),
+                )
+                return False
+        self._pid_file = process.PidFile(os.path.join(config.run_dir, "auditd.pid"))
+        node = await self._loop.run_in_executor(None, node_name, config.name_format, config.name)
+        self.pipeline.formatter = self.formatter(config, node)
+        if self.writes(config):
+            await self.log_file.open(self.log_settings(config))
+            self.pipeline.log_file = self.log_file
+            log.info("writing records", to=self.log_settings(config).path or "standard output")
+        own = process.own_sender()
+        log_format = str(config.log_format) if self.writes(config) else "nolog"
+        kernel = platform.release()[:56]
+        self.pipeline.daemon_record(
+            RecordType.DAEMON_START, start_text(__version__, log_format, kernel, own)
+        )
+        self._pid_file.write()
+        if not process.protect_from_oom_killer():
+            log.warning("the kernel may end this daemon when memory is short (oom_score_adj)")
+        return status is None or await self._take_over(status.enabled, own)
+
+    async def _take_over(self, enabled: int, own: Sender) -> bool:
+        self.source.open(self.config.receive_buffer << 20)
+        wanted = self.options.enable_state
+        if wanted != "nochange" and enabled < 2:
+            try:
+                await self.kernel.set_enabled(enabled=wanted == "enable")
+            except KernelError as error:
+                return self._abort("set-enable", own, error)
+        self.source.start()
+        try:
+            await self.kernel.register()
+        except KernelError as error:
+            return self._abort("set-pid", own, error)
+        return True
+
+    def _abort(self, operation: str, own: Sender, error: KernelError) -> bool:
+        self.pipeline.daemon_record(RecordType.DAEMON_ABORT, abort_text(operation, own))
+        hint = ""
+        if error.errno == errno.EEXIST:
+            hint = ": another audit daemon is running"
+        elif error.errno == errno.EPERM:
+            hint = (
+                ": not allowed here; in a container or with locked settings use local_events = no"
+            )
+        log.error(
+            f"unable to {operation.replace('-', ' audit ')}{hint}, exiting", reason=str(error)
+        )
+        return False
+
+    def _announce(self) -> None:
+        state = {"enable": "enable", "disable": "disable"}.get(
+            self.options.enable_state, "nochange"
+        )
+        log.info(
+            f"Init complete, auditd {__version__} listening for events (startup state {state})",
+            level="notice",
+        )
+        self.notify_ready()
+        self._ready(EXIT_OK)
+
+    def _work(self) -> list[Coroutine[None, None, None]]:
+        work = [self._report_regularly(), self._forget_names()]
+        if self.config.local_events:
+            work.append(
+                self.kernel.watch(
+                    lambda: self.config.status_interval,
+                    lambda: self.config.audit_pid_retry,
+                    self._look_at_losses,
+                )
+            )
+        else:
+            work.append(self._look_at_losses_regularly())
+        if self._notifier.watchdog_s:
+            work.append(self._feed_watchdog())
+        if self.options.live:
+            work.append(LiveLine(self.source, self.kernel, self.log_file).run())
+        return work
+
+    # while it runs
+
+    def _handle_signals(self) -> None:
+        handlers: dict[signal.Signals, Callable[[], None]] = {
+            signal.SIGTERM: self._stop.set,
+            signal.SIGINT: self._stop.set,
+            signal.SIGHUP: lambda: self._spawn(self._reloader.reload()),
+            signal.SIGUSR1: lambda: log.info(
+                "rotation on request comes with a later release", level="notice"
+            ),
+            signal.SIGUSR2: lambda: self._spawn(self._resume_logging()),
+            signal.SIGCONT: lambda: self._spawn(self.write_state()),
+        }
+        for number, handler in handlers.items():
+            self._loop.add_signal_handler(number, handler)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        if self._tasks is None:
+            work.close()
+        else:
+            self._tasks.create_task(work)
+
+    async def sender(self) -> Sender | None:
+        """Return who sent the signal being handled, None if it cannot be told."""
+        info = await self.kernel.signal_info()
+        return process.sender_of(info) if info else None
+
+    async def _resume_logging(self) -> None:
+        sender = await self.sender()
+        log.info("Audit daemon is attempting to resume logging.", level="notice")
+        was_suspended = self.log_file.suspended
+        if self.writes(self.config):
+            try:
+                await self.log_file.resume()
+            except (LogError, OSError) as error:
+                log.error("logging stays suspended", reason=str(error))
+                return
+            if was_suspended:
+                log.info("Audit daemon resumed logging.", level="notice")
+        self.pipeline.daemon_record(
+            RecordType.DAEMON_RESUME, signalled_text("resume-logging", sender)
+        )
+
+    async def _report_regularly(self) -> None:
+        while True:
+            interval_s = self.config.report_interval
+            await asyncio.sleep(interval_s or 3600)
+            if interval_s and interval_s == self.config.report_interval:
+                await self.write_state()
+
+    async def _forget_names(self) -> None:
+        while True:
+            await asyncio.sleep(_NAMES_KEPT_S)
+            if self.pipeline.formatter.enricher is not None:
+                self.pipeline.formatter.enricher.forget_names()
+
+    async def _feed_watchdog(self) -> None:
+        while True:
+            self._notifier.send("WATCHDOG=1")
+            await asyncio.sleep(self._notifier.watchdog_s / 2)
+
+    async def _look_at_losses_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(self.config.status_interval)
+            self._look_at_losses()
+
+    def _look_at_losses(self) -> None:
+        self.source.count_congestion()
+        self.pipeline.gaps.end_window()
+        self._notifier.send(self._status_line())
+        losses = self.losses
+        now = time.monotonic()
+        due = not self._losses_logged_at or now - self._losses_logged_at >= _LOSS_LOG_INTERVAL_S
+        if losses != self._losses_logged and due:
+            self._losses_logged, self._losses_logged_at = losses, now
+            log.warning(f"records were lost or held up: {losses}")
+
+    def _status_line(self) -> str:
+        counters = self.log_file.counters
+        return (
+            f"STATUS=records {self.source.counters.records}, written {counters.written}, "
+            f"backlog {self.kernel.status.backlog}; {self.losses}"
+        )
+
+    async def write_state(self) -> None:
+        """Write the state report now."""
+        path = os.path.join(self.config.run_dir, "auditd.state")
+        if self.config.local_events:
+            await self.kernel.backlog()
+        text = state_report(await self._loop.run_in_executor(None, self._state))
+        try:
+            await self._loop.run_in_executor(
+                None, write_report, path, text, self.config.log_group.gid
+            )
+        except OSError as error:
+            log.error("the state report cannot be written", path=path, reason=str(error))
+
+    def _state(self) -> State:
+        config, counters = self.config, self.log_file.counters
+        source, kernel = self.source.counters, self.kernel
+        log_state = None
+        if self.writes(config) and not self.options.foreground:
+            free, total = _space(config.log_file)
+            log_state = LogState(
+                size=counters.size,
+                limit_mib=config.max_log_file,
+                free=free,
+                space_left_mib=_mib(config.space_left, total),
+                admin_space_left_mib=_mib(config.admin_space_left, total),
+                suspended=self.log_file.suspended,
+                disk_error=counters.errors > 0,
+            )
+        return State(
+            version=__version__,
+            time=time.strftime("%x %X"),
+            priority=os.getpriority(os.PRIO_PROCESS, 0),
+            writing=self.writes(config) and not self.log_file.suspended,
+            log=log_state,
+            q_depth=config.q_depth,
+            losses=self.losses,
+            allocator=(allocator_kib(), self._memory_at_start),
+            ours={
+                "records received": source.records,
+                "records written": counters.written,
+                "bytes written": counters.written_bytes,
+                "flushes": counters.flushes,
+                "write errors": counters.errors,
+                "lines cut short before": counters.torn,
+                "bytes waiting for the disk": self.log_file.waiting_bytes,
+                "wake-ups": source.wakeups,
+                "kernel backlog": kernel.status.backlog,
+                "kernel backlog limit": kernel.status.backlog_limit,
+                "times the audit pid was lost": kernel.dismissals,
+                "registered with the kernel": "yes" if kernel.registered else "no",
+                "name look-ups given up": self._names.timeouts,
+                "resident memory": f"{resident_kib()} KiB",
+                "running for": f"{time.monotonic() - self._started_at:.0f} s",
+            },
+        )
+
+    def _resume_source(self) -> None:
+        self.source.resume()
+
+    def _log_failed(self, function: str, error: OSError | LogError) -> None:
+        if self.options.foreground:
+            self._stop.set()  # standard output was closed
+            return
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        log.error(
+            f"{function}: Audit daemon detected an error writing an event to disk ({reason})",
+            level="alert",
+        )
+        log.error("Audit daemon is suspending logging; SIGUSR2 resumes it", level="alert")
+
+    def _source_failed(self, error: OSError) -> None:
+        self.kernel.registered = False
+        self.kernel.dismissals += 1
+        log.error("the kernel's audit socket failed", reason=os.strerror(error.errno or errno.EIO))
+        self._spawn(self._reopen_source())
+
+    async def _reopen_source(self) -> None:
+        while self.config.audit_pid_retry:
+            try:
+                self.source.open(self.config.receive_buffer << 20)
+                self.source.start()
+                await self.kernel.register()
+            except KernelError as error:
+                log.error("opening the audit socket again failed", reason=str(error))
+                await asyncio.sleep(self.config.audit_pid_retry)
+            else:
+                log.warning("the kernel's audit socket is open again")
+                return
+
+    # end
+
+    async def _end(self, *, unwind: bool) -> None:
+        if not unwind:
+            self._notifier.send("STOPPING=1")
+            log.info("The audit daemon is exiting.", level="notice")
+            await self._finish_records()
+        await self.pipeline.settle()
+        self.source.close()
+        with contextlib.suppress(OSError, LogError):
+            await self.log_file.close()
+        self.kernel.close()
+        if self._pid_file is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self.config.run_dir, "auditd.state"))
+            self._pid_file.remove()
+        if not unwind:
+            log.info(f"{self._summary()}")
+
+    async def _finish_records(self) -> None:
+        # the kernel hands over its backlog while the pid is still ours; what is in the socket
+        # after that is ours as well
+        sender = None
+        if self.kernel.registered:
+            sender = await self.sender()
+            deadline = self._loop.time() + _DRAIN_LIMIT_S
+            while await self.kernel.backlog() and self._loop.time() < deadline:
+                await self._drain()
+        await self.kernel.release()
+        self.source.stop()
+        await self._drain()
+        self.source.count_congestion()
+        self.pipeline.gaps.end_window()
+        self.pipeline.daemon_record(RecordType.DAEMON_END, signalled_text("terminate", sender))
+
+    async def _drain(self) -> None:
+        while not self.source.drain():
+            await self.pipeline.settle()
+            await self.log_file.settle()
+            self.source.resume()
+
+    def _summary(self) -> str:
+        seconds = time.monotonic() - self._started_at
+        return (
+            f"records received {self.source.counters.records}, written "
+            f"{self.log_file.counters.written}, in {seconds:.0f} s; {self.losses}"
+        )
+
+
+def _space(path: str) -> tuple[int | None, int]:
+    try:
+        found = os.statvfs(os.path.dirname(path))
+    except OSError:
+        return None, 0
+    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+
+
+def _mib(space: Space, total: int) -> int:
+    return (total >> 20) * space.amount // 100 if space.percent else space.amount

@@ -1,0 +1,148 @@
+"""The daemon's standing with the kernel: registered or not, and what the kernel lost."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
+
+from auditd_py.daemon.process import command_of
+from auditd_py.errors import KernelError
+from auditd_py.netlink.control import Control
+from auditd_py.netlink.uapi import SignalInfo, Status, StatusMask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from auditd_py.daemon.source import Source
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+SIGNAL_INFO_LIMIT_S = 3.0
+
+
+class Kernel:
+    """Asks the kernel from a thread of its own, and keeps the audit pid.
+
+    `lost` counts records the kernel says it lost since `open`. `dismissals` counts the times
+    the audit pid was found to be not ours, `registered` whether it is now.
+    """
+
+    def __init__(self, source: Source | None) -> None:
+        self.status = Status()
+        self.registered = False
+        self.dismissals = 0
+        self._source = source
+        self._control: Control | None = None
+        self._pool = ThreadPoolExecutor(1, "control")
+        self._lost_at_start = 0
+
+    @property
+    def lost(self) -> int:
+        """Records the kernel lost since the daemon started."""
+        if self.status.lost < self._lost_at_start:
+            self._lost_at_start = 0  # somebody reset the counter
+        return self.status.lost - self._lost_at_start
+
+    async def open(self) -> Status:
+        """Open the control socket and return the kernel's status. Raises KernelError."""
+        self._control = await self._run(Control)
+        self.status = await self._run(self._control.status)
+        self._lost_at_start = self.status.lost
+        return self.status
+
+    def close(self) -> None:
+        """Close the socket; requests under way are not waited for."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._control is not None:
+            self._control.close()
+
+    async def set_enabled(self, *, enabled: bool) -> None:
+        """Switch auditing on or off. Raises KernelError."""
+        assert self._control is not None
+        control = self._control
+        await self._run(lambda: control.set_status(StatusMask.ENABLED, enabled=int(enabled)))
+
+    async def register(self) -> None:
+        """Become the kernel's audit daemon. Raises KernelError."""
+        assert self._source is not None
+        await self._source.register(os.getpid())
+        self.registered = True
+
+    async def release(self) -> None:
+        """Give the audit pid back, if it is ours."""
+        if not self.registered or self._control is None:
+            return
+        self.registered = False
+        try:
+            await self._run(self._control.release_pid)
+        except KernelError as error:
+            log.warning("the audit pid could not be given back", reason=str(error))
+
+    async def backlog(self) -> int:
+        """Return how many records wait inside the kernel, 0 if it does not say."""
+        await self._poll()
+        return self.status.backlog
+
+    async def signal_info(self) -> SignalInfo | None:
+        """Return who sent the last signal; None if the kernel does not say in time."""
+        if self._control is None or not self.registered:
+            return None
+        try:
+            return await asyncio.wait_for(self._run(self._control.signal_info), SIGNAL_INFO_LIMIT_S)
+        except (KernelError, TimeoutError):
+            return None
+
+    async def watch(
+        self,
+        interval_s: Callable[[], float],
+        retry_s: Callable[[], float],
+        on_status: Callable[[], None],
+    ) -> None:
+        """Poll the status for ever, and take the audit pid back when it was lost.
+
+        `retry_s` 0 leaves it lost. `on_status` is called after each poll.
+        """
+        while True:
+            lost_pid = self._source is not None and not self.registered
+            await asyncio.sleep(retry_s() if lost_pid and retry_s() else interval_s())
+            await self._poll()
+            if self._source is not None:
+                await self._keep_pid(retry_s())
+            on_status()
+
+    async def _keep_pid(self, retry_s: float) -> None:
+        if self.registered and self.status.pid != os.getpid():
+            self.registered = False
+            self.dismissals += 1
+            holder = self.status.pid
+            log.error(
+                "this daemon is no longer the kernel's audit daemon, events do not reach it",
+                pid=holder or "none",
+                process=command_of(holder) if holder else "-",
+            )
+        if not self.registered and retry_s:
+            try:
+                await self.register()
+            except KernelError as error:
+                if error.errno != errno.EEXIST:
+                    log.error("taking the audit pid back failed", reason=str(error))
+            else:
+                log.warning("this daemon is the kernel's audit daemon again")
+
+    async def _poll(self) -> None:
+        if self._control is None:
+            return
+        try:
+            self.status = await self._run(self._control.status)
+        except KernelError as error:
+            log.warning("the kernel does not tell its audit status", reason=str(error))
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)

@@ -1,0 +1,142 @@
+"""Opens the log file the way evidence must be kept: nobody but root can have put it there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from auditd_py.errors import LogError
+
+
+def open_log(path: str, group: int, flags: int) -> tuple[int, bool]:
+    """Return a descriptor that appends to `path`, and whether its last line is cut short.
+
+    The file is made if missing: 0600 root, or 0640 root:`group` with a group other than root,
+    whose directory then becomes root:`group` 0750. `flags` are added to the open.
+
+    Raises LogError naming the component at fault: every directory must belong to root and be
+    writable by root alone, and neither they nor the file may be links.
+    """
+    directory = _open_directory(path)
+    name = os.path.basename(path)
+    try:
+        if group:
+            os.fchown(directory, 0, group)
+            os.fchmod(directory, 0o750)
+        try:
+            fd = os.open(
+                name,
+                os.O_RDWR
+                | os.O_APPEND
+                | os.O_CREAT
+                | os.O_NOFOLLOW
+                | os.O_CLOEXEC
+                | os.O_NONBLOCK
+                | flags,
+                0o600,
+                dir_fd=directory,
+            )
+        except OSError as error:
+            raise _refusal(path, error) from None
+        try:
+            return fd, _prepare(fd, path, group)
+        except BaseException:
+            os.close(fd)
+            raise
+    finally:
+        os.close(directory)
+
+
+def seal_archives(path: str, group: int) -> None:
+    """Make the rotated files `path`.1, .2, … up to the first missing one readable only.
+
+    Raises LogError if one is not a regular file of root's.
+    """
+    directory = _open_directory(path)
+    try:
+        number = 1
+        while True:
+            name = f"{os.path.basename(path)}.{number}"
+            try:
+                fd = os.open(
+                    name,
+                    os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK,
+                    dir_fd=directory,
+                )
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                raise _refusal(f"{path}.{number}", error) from None
+            try:
+                _check_owned(fd, f"{path}.{number}")
+                os.fchown(fd, 0, group)
+                os.fchmod(fd, 0o440 if group else 0o400)
+            finally:
+                os.close(fd)
+            number += 1
+    finally:
+        os.close(directory)
+
+
+def _prepare(fd: int, path: str, group: int) -> bool:
+    _check_owned(fd, path)
+    os.fchown(fd, 0, group)
+    os.fchmod(fd, 0o640 if group else 0o600)
+    os.set_blocking(fd, True)
+    size = os.fstat(fd).st_size
+    return bool(size) and os.pread(fd, 1, size - 1) != b"\n"
+
+
+def _check_owned(fd: int, path: str) -> None:
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
+        raise LogError(path, "is not a regular file")
+    if found.st_uid != 0:
+        raise LogError(path, f"belongs to uid {found.st_uid}, must belong to root")
+
+
+def _open_directory(path: str) -> int:
+    if not path.startswith("/"):
+        raise LogError(path, "must be an absolute path")
+    parts = path.split("/")[1:-1]
+    if not {".", ".."}.isdisjoint(parts):
+        raise LogError(path, "the path of the log may not contain . or ..")
+    fd = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    walked = ""
+    try:
+        _check_directory(fd, "/")
+        for part in parts:
+            if not part:
+                continue
+            walked += "/" + part
+            try:
+                below = os.open(
+                    part,
+                    os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC,
+                    dir_fd=fd,
+                )
+            except OSError as error:
+                raise _refusal(walked, error) from None
+            os.close(fd)
+            fd = below
+            _check_directory(fd, walked)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _check_directory(fd: int, path: str) -> None:
+    found = os.fstat(fd)
+    if found.st_uid != 0:
+        raise LogError(path, f"belongs to uid {found.st_uid}, must belong to root")
+    if found.st_mode & 0o022:
+        mode = stat.S_IMODE(found.st_mode)
+        raise LogError(path, f"has mode {mode:04o}: only root may be able to write in it")
+
+
+def _refusal(path: str, error: OSError) -> LogError:
+    if error.errno in (errno.ELOOP, errno.ENOTDIR) and os.path.islink(path):
+        return LogError(path, "is a symbolic link, which is not followed", errno.ELOOP)
+    return LogError(path, os.strerror(error.errno or errno.EIO), error.errno or errno.EIO)

@@ -1,0 +1,165 @@
+"""The state report: everything an administrator may want to know of a running daemon."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from dataclasses import dataclass, field
+from typing import Final
+
+_ALLOCATOR: Final = (
+    "glibc arena (total memory)",
+    "glibc uordblks (in use memory)",
+    "glibc fordblks (total free space)",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Every way a record can fail to reach the log, counted since the daemon started.
+
+    `kernel_lost`: records the kernel dropped (its `lost`). `missing_events`: serials that never
+    came. `congested`: sends that found the event socket full; the kernel tries again.
+    `unwritten`: records that came while logging was suspended or failed.
+    """
+
+    kernel_lost: int = 0
+    missing_events: int = 0
+    congested: int = 0
+    unwritten: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"lost by the kernel {self.kernel_lost}, events missing {self.missing_events}, "
+            f"socket full {self.congested}, unwritten {self.unwritten}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """The log file's part of the report; sizes in bytes, `free` None if it cannot be told."""
+
+    size: int
+    limit_mib: int
+    free: int | None
+    space_left_mib: int
+    admin_space_left_mib: int
+    suspended: bool
+    disk_error: bool
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the report is made of. `log` is None where no log file is kept.
+
+    `allocator` is `allocator_kib()` now and when the daemon started.
+    """
+
+    version: str
+    time: str
+    priority: int
+    writing: bool
+    log: LogState | None
+    q_depth: int
+    losses: Losses
+    allocator: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
+    ours: dict[str, object] = field(default_factory=dict)
+
+
+def state_report(state: State) -> str:
+    """Return the report, one `key = value` a line: the C daemon's lines, then ours."""
+    rows: list[tuple[str, object]] = [
+        ("audit version", state.version),
+        ("current time", state.time),
+        ("process priority", state.priority),
+        ("writing to logs", _yes(state.writing)),
+    ]
+    if state.log is not None:
+        log = state.log
+        free = "unknown" if log.free is None else f"{log.free >> 20} MiB"
+        rows += [
+            ("current log size", f"{log.size >> 10} KiB"),
+            ("max log size", f"{log.limit_mib << 10} KiB"),
+            ("logs detected last rotate/shift", 0),
+            ("space left on partition", _yes(log.free is None or log.free > 0)),
+            ("Logging partition free space", free),
+            ("space_left setting", f"{log.space_left_mib} MiB"),
+            ("admin_space_left setting", f"{log.admin_space_left_mib} MiB"),
+            ("logging suspended", _yes(log.suspended)),
+            ("file system space action performed", _yes(False)),
+            ("admin space action performed", _yes(False)),
+            ("disk error detected", _yes(log.disk_error)),
+        ]
+    rows += [
+        ("Number of active plugins", 0),
+        ("current plugin queue depth", 0),
+        ("max plugin queue depth used", 0),
+        ("plugin queue size", state.q_depth),
+        ("plugin queue overflow detected", "no"),
+        ("plugin queueing suspended", "no"),
+        ("listening for network connections", "no"),
+    ]
+    ours: list[tuple[str, object]] = [
+        ("kernel records lost", state.losses.kernel_lost),
+        ("events missing", state.losses.missing_events),
+        ("event socket found full", state.losses.congested),
+        ("records unwritten", state.losses.unwritten),
+        *state.ours.items(),
+    ]
+    lines = [f"{key} = {value}" for key, value in rows]
+    for name, now, before in zip(_ALLOCATOR, *state.allocator, strict=False):
+        lines.append(f"{name} is: {now} KiB, was: {before} KiB")
+    lines += [f"{key} = {value}" for key, value in ours]
+    return "\n".join(lines) + "\n"
+
+
+def allocator_kib() -> tuple[int, ...]:
+    """Return the C library's memory in KiB: all, in use, free; empty without glibc 2.33."""
+    try:
+        mallinfo2 = ctypes.CDLL(None).mallinfo2
+    except (AttributeError, OSError):
+        return ()
+    mallinfo2.restype = _Mallinfo2
+    info = mallinfo2()
+    return info.arena >> 10, info.uordblks >> 10, info.fordblks >> 10
+
+
+def write_report(path: str, text: str, group: int) -> None:
+    """Put the report at `path` (0640, root:`group`) so that readers never see half of it.
+
+    Raises OSError.
+    """
+    temporary = f"{path}.new"
+    try:
+        os.unlink(temporary)
+    except FileNotFoundError:
+        pass
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(temporary, flags, 0o600)
+    try:
+        os.fchown(fd, 0, group)
+        os.fchmod(fd, 0o640)
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+    os.replace(temporary, path)
+
+
+def resident_kib() -> int:
+    """Return this process's resident memory in KiB."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE") >> 10
+
+
+def _yes(value: bool) -> str:  # noqa: FBT001
+    return "yes" if value else "no"
+
+
+class _Mallinfo2(ctypes.Structure):
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd",
+            "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+        )
+    )  # fmt: skip

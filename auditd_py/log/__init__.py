@@ -1,0 +1,1 @@
+"""Decisions about the log file, without touching it."""

@@ -1,0 +1,1 @@
+"""What crosses the kernel's audit socket."""

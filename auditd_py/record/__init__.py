@@ -1,0 +1,1 @@
+"""What the kernel says: records, their fields, their log lines."""

@@ -1,0 +1,1 @@
+"""Constants of the audit interface; generated, see tools/gen_tables.py."""

@@ -1,0 +1,267 @@
+import os
+import stat
+
+import pytest
+
+from auditd_py.config.daemon import KEYWORDS, DaemonConfig, Host, parse
+from auditd_py.config.values import Action, Group
+from auditd_py.config.words import ActionWord, CryptoProfile, Transport
+from auditd_py.errors import ConfigError
+
+
+def status(mode: int = 0o750, uid: int = 0, kind: int = stat.S_IFREG) -> os.stat_result:
+    return os.stat_result((kind | mode, 0, 0, 1, uid, 0, 0, 0, 0, 0))
+
+
+def host(
+    files: dict[str, os.stat_result] | None = None,
+    directories: tuple[str, ...] = ("/var/log/audit", "/var/log", "/srv"),
+) -> Host:
+    files = files or {}
+
+    def status_of(path: str) -> os.stat_result:
+        if path not in files:
+            raise FileNotFoundError(2, "No such file or directory")
+        return files[path]
+
+    def open_directory(path: str) -> None:
+        if path in files:
+            raise NotADirectoryError(20, "Not a directory")
+        if path not in directories:
+            raise FileNotFoundError(2, "No such file or directory")
+
+    return Host({"root": 0, "adm": 4}.__getitem__, status_of, status_of, open_directory)
+
+
+HOST = host()
+
+
+def config_of(text: str, on: Host = HOST) -> DaemonConfig:
+    return parse(text.encode(), "auditd.conf", on).config
+
+
+def warnings_of(text: str, on: Host = HOST) -> list[str]:
+    """The warnings but the one about what has no effect yet."""
+    warnings = map(str, parse(text.encode(), "auditd.conf", on).warnings)
+    return [text for text in warnings if "no effect yet" not in text]
+
+
+def problems_of(text: str, on: Host = HOST) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(text.encode(), "auditd.conf", on)
+    return [str(problem).removeprefix("auditd.conf:") for problem in caught.value.problems]
+
+
+# settings that depend on each other
+
+
+@pytest.mark.parametrize("flush", ["incremental", "incremental_async"])
+def test_incremental_flushing_needs_a_freq(flush: str) -> None:
+    assert problems_of(f"flush = {flush}\nfreq = 0\n") == [
+        f"2: freq: 0 with flush = {flush}: set it to 1 or more, or set another flush"
+    ]
+
+
+@pytest.mark.parametrize("flush", ["none", "data", "sync"])
+def test_a_freq_without_effect_warns_only_if_it_was_given(flush: str) -> None:
+    assert warnings_of(f"flush = {flush}\n") == []
+    assert warnings_of(f"flush = {flush}\nfreq = 0\n") == []
+    assert warnings_of(f"flush = {flush}\nfreq = 50\n") == [
+        f"auditd.conf:2: freq: 50 has no effect with flush = {flush}"
+    ]
+
+
+def test_space_left_must_be_larger_than_admin_space_left() -> None:
+    assert problems_of("space_left = 50\nadmin_space_left = 50\n") == [
+        "1: space_left: 50: must be larger than admin_space_left (50)"
+    ]
+
+
+def test_a_contradiction_to_a_default_says_so() -> None:
+    assert problems_of("space_left = 40\n") == [
+        "1: space_left: 40: must be larger than admin_space_left (50, the default)"
+    ]
+
+
+def test_percent_and_mib_are_not_compared_here() -> None:
+    assert warnings_of("space_left = 1%\nadmin_space_left = 50\n") == []
+
+
+def test_percentages_in_the_wrong_order_warn() -> None:
+    assert warnings_of("space_left = 5%\nadmin_space_left = 10%\n") == [
+        "auditd.conf:1: space_left: 5%: must be larger than admin_space_left (10%)"
+    ]
+
+
+def test_a_refused_value_is_not_compared_by_its_default() -> None:
+    assert problems_of("space_left = x\nadmin_space_left = 100\n") == [
+        "1: space_left: x: a number of MiB, or a percentage from 0% to 99% is allowed"
+    ]
+
+
+def test_name_format_user_needs_a_name() -> None:
+    assert problems_of("name_format = user\n") == [
+        "1: name_format: user needs the name: add a line name = NODE"
+    ]
+    assert config_of("name_format = user\nname = Here\n").name == "Here"
+
+
+@pytest.mark.parametrize("account", ["root", "a.b-c_d+e", "someone@mail.example.org"])
+def test_a_mail_account_is_accepted(account: str) -> None:
+    assert config_of(f"action_mail_acct = {account}\n").action_mail_acct == account
+
+
+@pytest.mark.parametrize("account", ["r", "ro;ot", "a.b@localhost", "r\u00f6\u00f6t"])
+def test_a_malformed_mail_account_is_refused(account: str) -> None:
+    assert problems_of(f"action_mail_acct = {account}\n")[0].startswith(
+        f"1: action_mail_acct: {account}: "
+    )
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_verify_email_no_accepts_any_account_on_either_side_of_it(order: int) -> None:
+    lines = ["verify_email = no", "action_mail_acct = a!b"][::order]
+    assert config_of("\n".join(lines)).action_mail_acct == "a!b"
+
+
+def test_a_group_may_not_be_given_var_log() -> None:
+    text = "log_file = /var/log/audit.log\n"
+    assert config_of(text).log_group == Group(0)
+    assert problems_of(text + "log_group = adm\n")[0].startswith(
+        "2: log_group: adm with the log directly in /var/log would give that directory"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("transport = tls", "1: transport: tls needs tls_psk_file or tls_allowed_clients"),
+        (
+            "tls_psk_file = /k",
+            "1: tls_psk_file: needs tls_psk_identity or tls_allowed_clients, too",
+        ),
+        (
+            "tls_require_pqc = yes\ntls_crypto_profile = system",
+            "1: tls_require_pqc: yes contradicts tls_crypto_profile = system: remove one",
+        ),
+    ],
+)
+def test_tls_settings_must_fit_together(text: str, problem: str) -> None:
+    assert problems_of(text) == [problem]
+
+
+def test_tls_with_clients_of_its_own_is_accepted() -> None:
+    config = config_of("transport = tls\ntls_allowed_clients = /c\ntls_psk_file = /k\n")
+    assert config.transport is Transport.TLS
+
+
+def test_tls_require_pqc_selects_the_profile() -> None:
+    assert config_of("tls_require_pqc = yes\n").tls_crypto_profile is CryptoProfile.PQC
+
+
+@pytest.mark.parametrize(("depth", "count"), [(511, 1), (512, 0)])
+def test_a_small_q_depth_warns(depth: int, count: int) -> None:
+    assert len(warnings_of(f"q_depth = {depth}\n")) == count
+
+
+@pytest.mark.parametrize(("interval", "count"), [("6h", 0), ("7h", 1), ("40d", 1)])
+def test_a_long_report_interval_warns(interval: str, count: int) -> None:
+    assert len(warnings_of(f"report_interval = {interval}\n")) == count
+
+
+# files of the machine
+
+
+def test_a_missing_log_directory_is_refused_with_the_command_that_makes_it() -> None:
+    assert problems_of("log_file = /srv/a/audit.log\n") == [
+        "1: log_file: the directory /srv/a does not exist: mkdir -p -m 0700 /srv/a"
+    ]
+
+
+def test_the_default_log_directory_must_exist_too() -> None:
+    with pytest.raises(ConfigError, match=r"^auditd\.conf: log_file: the directory /var/log/audit"):
+        parse(b"", "auditd.conf", host(directories=()))
+
+
+def test_a_log_directory_that_is_a_file_is_refused() -> None:
+    on = host({"/srv/a": status()})
+    assert problems_of("log_file = /srv/a/audit.log\n", on) == [
+        "1: log_file: /srv/a cannot be used: Not a directory"
+    ]
+
+
+def test_without_write_logs_the_log_is_not_looked_at() -> None:
+    assert not config_of("write_logs = no\nlog_file = /srv/a/audit.log\n").write_logs
+
+
+def test_a_log_file_that_is_not_regular_is_refused() -> None:
+    on = host({"/srv/audit.log": status(kind=stat.S_IFLNK)})
+    assert problems_of("log_file = /srv/audit.log\n", on) == [
+        "1: log_file: /srv/audit.log is not a regular file: name another, or remove it"
+    ]
+
+
+def test_a_log_file_of_somebody_else_is_refused() -> None:
+    on = host({"/srv/audit.log": status(0o600, uid=1000)})
+    assert problems_of("log_file = /srv/audit.log\n", on) == [
+        "1: log_file: /srv/audit.log is owned by uid 1000: chown root /srv/audit.log"
+    ]
+
+
+@pytest.mark.parametrize("mode", [0o400, 0o700, 0o620, 0o610, 0o604])
+def test_an_odd_mode_of_the_log_file_warns(mode: int) -> None:
+    on = host({"/srv/audit.log": status(mode)})
+    assert len(warnings_of("log_file = /srv/audit.log\n", on)) == 1
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_a_usual_mode_of_the_log_file_does_not_warn(mode: int) -> None:
+    on = host({"/srv/audit.log": status(mode)})
+    assert warnings_of("log_file = /srv/audit.log\n", on) == []
+
+
+EXEC_KEYWORDS = [name for name, keyword in KEYWORDS.items() if keyword.form.takes_option]
+
+
+def test_five_actions_can_run_a_program() -> None:
+    assert EXEC_KEYWORDS == [
+        "max_log_file_action",
+        "space_left_action",
+        "admin_space_left_action",
+        "disk_full_action",
+        "disk_error_action",
+    ]
+
+
+@pytest.mark.parametrize("keyword", EXEC_KEYWORDS)
+@pytest.mark.parametrize("mode", [0o750, 0o755, 0o555, 0o550])
+def test_exec_takes_a_program(keyword: str, mode: int) -> None:
+    config = config_of(f"{keyword} = EXEC /bin/Prog\n", host({"/bin/Prog": status(mode)}))
+    assert getattr(config, keyword) == Action(ActionWord.EXEC, "/bin/Prog")
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("exec", "exec needs the program to run: write exec /PATH"),
+        ("exec prog", "prog: exec needs an absolute path"),
+        ("exec /p -x", "/p -x: one path only, the program gets no arguments"),
+        ("exec /none", "/none cannot be run: No such file or directory"),
+        ("exec /dir", "/dir is not a regular file"),
+        ("exec /alien", "/alien is owned by uid 7: chown root /alien"),
+        ("exec /wide", "/wide has mode 0777, 0750, 0755, 0555 or 0550 is allowed: chmod 0750 /wide"),
+        ("exec /suid", "/suid has mode 4755, 0750, 0755, 0555 or 0550 is allowed: chmod 0750 /suid"),
+        ("syslog /p", "/p: nothing may follow syslog"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("keyword", EXEC_KEYWORDS)
+def test_an_unsafe_program_is_refused(keyword: str, value: str, problem: str) -> None:
+    on = host(
+        {
+            "/dir": status(kind=stat.S_IFDIR),
+            "/alien": status(uid=7),
+            "/wide": status(0o777),
+            "/suid": status(0o4755),
+        }
+    )
+    assert problems_of(f"{keyword} = {value}\n", on) == [f"1: {keyword}: {problem}"]

@@ -1,0 +1,165 @@
+"""What tests stand on: the kernel's one audit slot, root-owned folders, running daemons."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import uvloop
+
+from auditd_py.errors import KernelError
+from auditd_py.netlink.control import Control
+from auditd_py.netlink.uapi import StatusMask
+from tests.programs import Auditd, DebianAuditd, Peers, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parent.parent
+LOCK = "/run/lock/auditd_py.lock"
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run every async test on both event loops."""
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+def unavailable(reason: str) -> None:
+    """Skip a test that cannot run here; where nothing may be skipped, fail it."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def root() -> None:
+    """Need root."""
+    if os.geteuid() != 0:
+        unavailable("needs root")
+
+
+@pytest.fixture
+def log_dir(root: None) -> Iterator[Path]:
+    """Give a folder that every part of the path belongs to root, as a log must have."""
+    path = Path(tempfile.mkdtemp(prefix="auditd_py-test-", dir="/var/log"))
+    path.chmod(0o700)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
+
+
+@pytest.fixture
+def audit(root: None) -> Iterator[Control]:
+    """Hold the kernel's audit slot and rule list for one test; leave them as they were."""
+    try:
+        control = Control()
+        control.status()
+    except KernelError as error:
+        unavailable(f"needs kernel audit: {error}")
+        raise
+    with open(LOCK, "a", encoding="ascii") as lock, control:
+        os.chmod(LOCK, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = control.status()
+        if before.pid or before.enabled == 2 or control.rules():
+            unavailable(f"the kernel's audit is in use or locked: {before}")
+        control.set_status(StatusMask.BACKLOG_LIMIT, backlog_limit=8192)
+        control.set_status(StatusMask.BACKLOG_WAIT_TIME, backlog_wait_time=60000)
+        try:
+            yield control
+        finally:
+            for rule in control.rules():
+                control.delete_rule(rule)
+            wait_for(lambda: control.status().pid == 0, "the audit pid is given back")
+            for mask, name in (
+                (StatusMask.BACKLOG_LIMIT, "backlog_limit"),
+                (StatusMask.BACKLOG_WAIT_TIME, "backlog_wait_time"),
+                (StatusMask.FAILURE, "failure"),
+                (StatusMask.ENABLED, "enabled"),
+            ):
+                control.set_status(mask, **{name: getattr(before, name)})
+
+
+@pytest.fixture
+def auditd(log_dir: Path) -> Iterator[Callable[..., Auditd]]:
+    """Start our daemon: auditd(*arguments, **settings of auditd.conf)."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*arguments: str, ready: bool = True, **settings: object) -> Auditd:
+            daemon = Auditd(log_dir, arguments, settings)
+            stack.callback(daemon.end)
+            daemon.start()
+            if ready:
+                daemon.wait_ready()
+            return daemon
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def peers() -> Peers:
+    """Give Debian's auditd and its tools."""
+    place = Path(os.environ.get("PEERS", ROOT / ".cache" / "peers")).resolve()
+    if not (place / "sbin" / "auditd").exists():
+        subprocess.run(["sh", "tools/peers.sh"], cwd=ROOT, check=False, timeout=100)
+    if not (place / "sbin" / "auditd").exists():
+        unavailable("needs Debian's auditd in .cache/peers: sh tools/peers.sh")
+    found = Peers(place)
+    if missing := found.missing_library():
+        unavailable(f"Debian's auditd lacks {missing}: make test installs it")
+    return found
+
+
+@pytest.fixture
+def debian_auditd(log_dir: Path, peers: Peers, audit: Control) -> Iterator[Callable[..., DebianAuditd]]:
+    """Start Debian's daemon: debian_auditd(**settings)."""
+    with contextlib.ExitStack() as stack:
+
+        def start(**settings: object) -> DebianAuditd:
+            daemon = DebianAuditd(log_dir / "debian", peers, settings)
+            stack.callback(daemon.end)
+            daemon.start(audit)
+            return daemon
+
+        yield start
+
+
+@pytest.fixture
+def loop_mount(log_dir: Path) -> Iterator[Callable[[int], Path]]:
+    """Mount a new ext4 file system of so many MiB below /var/log."""
+    mounted: list[Path] = []
+
+    def mount(mib: int) -> Path:
+        image, place = log_dir / "disk.img", log_dir / "disk"
+        with image.open("wb") as file:
+            file.truncate(mib << 20)
+        place.mkdir()
+        environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+        for command in (
+            ["mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", str(image)],
+            ["mount", "-o", "loop", str(image), str(place)],
+        ):
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, timeout=30
+            )
+            if done.returncode:
+                unavailable(f"needs loop devices: {' '.join(command)}: {done.stderr.strip()}")
+        mounted.append(place)
+        return place
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", str(place)], check=True, timeout=30)
+
+
+assert sys.version_info >= (3, 11)

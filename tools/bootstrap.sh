@@ -1,0 +1,61 @@
+#!/bin/sh
+# Make the environment this project runs in: bootstrap.sh run|test|bench
+# As root it installs missing Debian packages, saying so; otherwise it names them and stops.
+set -eu
+purpose=$1
+venv=${VENV:-.venv}
+
+say() { printf '%s\n' "$*" >&2; }
+
+python=${PYTHON:-}
+if [ -z "$python" ]; then
+    for candidate in python3 python3.13 python3.12 python3.11; do
+        if command -v "$candidate" >/dev/null 2>&1 \
+            && "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            python=$candidate
+            break
+        fi
+    done
+fi
+
+missing=""
+need() { missing="$missing $1"; }
+if [ -z "$python" ]; then need python3; need python3-venv
+elif ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then need python3-venv
+fi
+if [ "$purpose" != run ]; then
+    # libraries of the C daemon that tests and benchmarks run beside ours (tools/peers.sh)
+    ldconfig -p 2>/dev/null | grep -q 'libwrap\.so\.0' || /sbin/ldconfig -p 2>/dev/null | grep -q 'libwrap\.so\.0' || need libwrap0
+    ldconfig -p 2>/dev/null | grep -q 'libgssapi_krb5\.so\.2' || /sbin/ldconfig -p 2>/dev/null | grep -q 'libgssapi_krb5\.so\.2' || need libgssapi-krb5-2
+    command -v gcc >/dev/null 2>&1 || need gcc
+    [ -e /usr/include/stdio.h ] || need libc6-dev
+    [ -e /usr/include/linux/audit.h ] || need linux-libc-dev
+    command -v mkfs.ext4 >/dev/null 2>&1 || [ -x /sbin/mkfs.ext4 ] || need e2fsprogs
+fi
+if [ -n "$missing" ]; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+        say "installing with apt-get:$missing"
+        export DEBIAN_FRONTEND=noninteractive
+        # shellcheck disable=SC2086  # a list of package names
+        apt-get install -qq -y --no-install-recommends $missing >/dev/null 2>&1 || {
+            apt-get update -qq >/dev/null
+            # shellcheck disable=SC2086
+            apt-get install -qq -y --no-install-recommends $missing >/dev/null
+        }
+        [ -n "$python" ] || python=python3
+    else
+        say "missing packages, install them as root:  apt-get install$missing"
+        exit 1
+    fi
+fi
+
+extras=""
+[ "$purpose" = run ] || extras="[test,dev]"
+stamp="$venv/.installed-$purpose"
+if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
+    say "making the environment in $venv"
+    [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+    "$venv/bin/pip" install -q --disable-pip-version-check -e ".$extras"
+    touch "$stamp"
+fi
+[ "$purpose" = run ] || sh tools/peers.sh
