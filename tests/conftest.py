@@ -121,7 +121,9 @@ def peers() -> Peers:
 
 
 @pytest.fixture
-def debian_auditd(log_dir: Path, peers: Peers, audit: Control) -> Iterator[Callable[..., DebianAuditd]]:
+def debian_auditd(
+    log_dir: Path, peers: Peers, audit: Control
+) -> Iterator[Callable[..., DebianAuditd]]:
     """Start Debian's daemon: debian_auditd(**settings)."""
     with contextlib.ExitStack() as stack:
 

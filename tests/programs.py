@@ -79,7 +79,9 @@ def parse_log(data: bytes) -> list[Line]:
 class Auditd:
     """Our daemon as a process; readiness and state come through its notify socket."""
 
-    def __init__(self, folder: Path, arguments: tuple[str, ...], settings: dict[str, object]) -> None:
+    def __init__(
+        self, folder: Path, arguments: tuple[str, ...], settings: dict[str, object]
+    ) -> None:
         self.folder = folder
         self.arguments = arguments
         self.conf = folder / "conf"
@@ -183,7 +185,11 @@ class Peers:
 
     def tool(self, name: str) -> str:
         """Return the path of one of the programs."""
-        return str(next(p for p in (self.place / "sbin" / name, self.place / "usr/bin" / name) if p.exists()))
+        return str(
+            next(
+                p for p in (self.place / "sbin" / name, self.place / "usr/bin" / name) if p.exists()
+            )
+        )
 
     def run(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a program to its end."""

@@ -46,7 +46,11 @@ def act(audit: Control, code: str, *numbers: int) -> bytes:
 
 
 def keyed(lines: list[Line]) -> list[Line]:
-    return [line for line in lines if line.type == "SYSCALL" and line.field("key") == f'"{KEY.decode()}"']
+    return [
+        line
+        for line in lines
+        if line.type == "SYSCALL" and line.field("key") == f'"{KEY.decode()}"'
+    ]
 
 
 def event_types(lines: list[Line], serial: int) -> list[str]:
@@ -123,7 +127,9 @@ def test_a_record_type_nobody_knows_is_numbered(audit: Control, auditd: StartAud
     daemon = auditd()
     audit.user_message(b"op=future", 2999)
     assert daemon.stop() == 0
-    assert [line.field("op") for line in daemon.lines() if line.type == "UNKNOWN[2999]"] == ["future"]
+    assert [line.field("op") for line in daemon.lines() if line.type == "UNKNOWN[2999]"] == [
+        "future"
+    ]
 
 
 def test_a_message_cannot_forge_a_line(audit: Control, auditd: StartAuditd):
@@ -262,7 +268,9 @@ def test_the_state_report_has_the_c_daemons_keys_first(audit: Control, auditd: S
     assert (daemon.run / "auditd.state").stat().st_mode & 0o777 == 0o640
 
 
-def test_a_second_daemon_is_refused_and_told_the_first(audit: Control, auditd: StartAuditd, log_dir):
+def test_a_second_daemon_is_refused_and_told_the_first(
+    audit: Control, auditd: StartAuditd, log_dir
+):
     first = auditd()
     size = first.log.stat().st_size
     done = subprocess.run(
@@ -334,9 +342,7 @@ def test_the_state_at_start_is_set(audit: Control, auditd: StartAuditd, word, en
     assert daemon.stop() == 0
 
 
-def test_without_n_the_parent_returns_when_the_daemon_is_ready(
-    audit: Control, auditd: StartAuditd
-):
+def test_without_n_the_parent_returns_when_the_daemon_is_ready(audit: Control, auditd: StartAuditd):
     parent = auditd("-s", "nochange")
     assert parent.process.wait(20) == 0
     pid = int((parent.run / "auditd.pid").read_text())

@@ -54,6 +54,4 @@ def test_a_reload_names_who_asked_for_it():
 
 
 def test_an_abort_names_the_daemon_itself():
-    assert abort_text("set-pid", SENDER) == (
-        "op=set-pid auid=1000 pid=4711 uid=0 ses=3 res=failed"
-    )
+    assert abort_text("set-pid", SENDER) == ("op=set-pid auid=1000 pid=4711 uid=0 ses=3 res=failed")

@@ -16,7 +16,9 @@ def batch(*records: tuple[int, bytes]) -> tuple[list[int], list[memoryview], lis
 
 
 def test_a_line_is_type_and_text():
-    lines = LineFormatter().batch(*batch((1300, b"audit(1.2:3): a=1"), (1327, b"audit(1.2:3): b=2")))
+    lines = LineFormatter().batch(
+        *batch((1300, b"audit(1.2:3): a=1"), (1327, b"audit(1.2:3): b=2"))
+    )
     assert lines == (
         b"type=SYSCALL msg=audit(1.2:3): a=1\ntype=PROCTITLE msg=audit(1.2:3): b=2\n", 2
     )  # fmt: skip
