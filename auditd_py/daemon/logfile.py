@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
     from auditd_py.errors import LogError
 
-_MAX_VECTOR: Final = 512  # buffers in one writev; IOV_MAX is 1024
+_MAX_VECTOR: Final = 512  # buffers to gather for one writev; IOV_MAX is 1024
+
+_IOV_MAX: Final = 1024
+_FLUSH_PAUSE_S: Final = 0.05  # between two flushes aside (flush = incremental_async)
 
 log = structlog.get_logger()
 
@@ -76,7 +79,9 @@ class LogFile:
         self._limit = limit
         self._on_fault = on_fault
         self._on_space = on_space
-        self._queue: queue.SimpleQueue[tuple[bytes, int] | _Job | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[list[bytes], int] | _Job | None] = queue.SimpleQueue()
+        self._gathered: list[bytes] = []
+        self._gathered_records = 0
         self._submitted = 0  # bytes, event loop
         self._done = 0  # bytes, writer thread
         self._was_full = False
@@ -104,7 +109,16 @@ class LogFile:
     def append(self, lines: bytes, records: int) -> None:
         """Write `lines`, which are `records` whole lines."""
         self._submitted += len(lines)
-        self._queue.put((lines, records))
+        if not self._gathered:
+            # one waking of the writer for all that this turn of the loop has
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append(lines)
+        self._gathered_records += records
+
+    def _hand_over(self) -> None:
+        if self._gathered:
+            self._queue.put((self._gathered, self._gathered_records))
+            self._gathered, self._gathered_records = [], 0
 
     async def open(self, settings: LogSettings) -> None:
         """Open the log as `settings` say, closing what was open before.
@@ -130,6 +144,7 @@ class LogFile:
 
     def _do(self, work: Callable[[], None]) -> asyncio.Future[None]:
         job = _Job(work)
+        self._hand_over()
         self._queue.put(job)
         return asyncio.wrap_future(job.future, loop=self._loop)
 
@@ -141,9 +156,9 @@ class LogFile:
             chunks: list[bytes] = []
             records = 0
             while isinstance(item, tuple):
-                chunks.append(item[0])
+                chunks += item[0]
                 records += item[1]
-                if len(chunks) == _MAX_VECTOR:
+                if len(chunks) >= _MAX_VECTOR:
                     break
                 try:
                     item = self._queue.get_nowait()
@@ -164,7 +179,7 @@ class LogFile:
         else:
             left = b""
             try:
-                written = os.writev(self._fd, chunks)
+                written = os.writev(self._fd, chunks[:_IOV_MAX])
                 if written < size:
                     left = b"".join(chunks)[written:]
                     self._write_rest(left)
@@ -288,37 +303,33 @@ class _Job:
 class _Flusher:
     """Flushes one file aside of the writer (flush = incremental_async).
 
-    Requests made while a flush runs become one flush after it.
+    Requests made while a flush runs, or shortly after it, become one flush: a disk that does
+    nothing but flush slows down everything else on it.
     """
 
     def __init__(self, fd: int, counters: LogCounters) -> None:
         self.error: OSError | None = None
         self._fd = fd
         self._counters = counters
-        self._wanted = threading.Semaphore(0)
-        self._pending = False
-        self._ending = False
+        self._wanted = threading.Event()
+        self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log-flusher", daemon=True)
         self._thread.start()
 
     def request(self) -> None:
-        if not self._pending:
-            self._pending = True
-            self._wanted.release()
+        self._wanted.set()
 
     def stop(self) -> None:
-        self._ending = True
-        self._wanted.release()
+        self._ending.set()
+        self._wanted.set()
         self._thread.join()
 
     def _run(self) -> None:
-        while True:
-            self._wanted.acquire()
-            if self._ending:
-                return
-            self._pending = False
+        while self._wanted.wait() and not self._ending.is_set():
+            self._wanted.clear()
             try:
                 os.fdatasync(self._fd)
                 self._counters.flushes += 1
             except OSError as error:
                 self.error = error
+            self._ending.wait(_FLUSH_PAUSE_S)

@@ -35,9 +35,9 @@ from auditd_py.netlink.uapi import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_LOOK_AGAIN_S: Final = 0.008  # after a look that found records; an event is on disk in 20 ms
-_LOOK_SOON_S: Final = 0.002  # after one that found many: the socket's buffer must not fill
-_MANY: Final = 8 * SLOTS
+_SHORTEST_PAUSE_S: Final = 0.002  # the rest of an event whose first record woke the loop
+_LONGEST_PAUSE_S: Final = 0.024  # while records keep coming
+_MANY: Final = 8 * SLOTS  # found in one look: the socket fills fast, and cold records cost more
 _MAX_RECEIVES: Final = 16  # in one go: signals and timers get their turn
 
 
@@ -73,6 +73,7 @@ class Source:
         self._fd = -1
         self._watching = False
         self._timer: asyncio.TimerHandle | None = None
+        self._pause_s = _SHORTEST_PAUSE_S / 2
         self._started = False
         self._held = False
         self._seq = 0
@@ -193,13 +194,16 @@ class Source:
         if self._held or not self._started or self._socket is None:
             self._unwatch()
         elif found == 0:
+            self._pause_s = _SHORTEST_PAUSE_S / 2
             self._watch()
         else:
             if self._watching:
                 self._watching = False
                 self._loop.remove_reader(self._fd)
-            pause_s = _LOOK_SOON_S if found >= _MANY else _LOOK_AGAIN_S
-            self._timer = self._loop.call_later(pause_s, self._look)
+            self._pause_s = (
+                _SHORTEST_PAUSE_S if found >= _MANY else min(2 * self._pause_s, _LONGEST_PAUSE_S)
+            )
+            self._timer = self._loop.call_later(self._pause_s, self._look)
 
     def _receive(self) -> int:
         try:
