@@ -113,7 +113,6 @@ def _observe(loaded: Loaded, output: str | None) -> int:
 
 
 def _serve(path: str, loaded: Loaded, options: argparse.Namespace) -> int:
-    import structlog
     import uvloop
 
     from auditd_py.daemon import process
@@ -122,13 +121,12 @@ def _serve(path: str, loaded: Loaded, options: argparse.Namespace) -> int:
 
     terminal = sys.stderr is not None and sys.stderr.isatty()
     attached = options.foreground or options.disable_fork
-    configure(
+    log = configure(
         MessageSink(
             to_syslog=not options.foreground,
             to_stderr=options.foreground or (attached and terminal),
         )
     )
-    log = structlog.get_logger()
     process.ignore_signals()
     process.lift_limits()
     try:

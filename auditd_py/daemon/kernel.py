@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 
 from auditd_py.daemon.process import command_of
-from auditd_py.errors import KernelError
+from auditd_py.errors import AuditError, KernelError
 from auditd_py.netlink.control import Control
 from auditd_py.netlink.uapi import SignalInfo, Status, StatusMask
 
@@ -82,7 +82,7 @@ class Kernel:
         self.registered = False
         try:
             await self._run(self._control.release_pid)
-        except KernelError as error:
+        except AuditError as error:
             log.warning("the audit pid could not be given back", reason=str(error))
 
     async def backlog(self) -> int:
@@ -96,7 +96,7 @@ class Kernel:
             return None
         try:
             return await asyncio.wait_for(self._run(self._control.signal_info), SIGNAL_INFO_LIMIT_S)
-        except (KernelError, TimeoutError):
+        except (AuditError, TimeoutError):
             return None
 
     async def watch(
@@ -141,7 +141,7 @@ class Kernel:
             return
         try:
             self.status = await self._run(self._control.status)
-        except KernelError as error:
+        except AuditError as error:
             log.warning("the kernel does not tell its audit status", reason=str(error))
 
     async def _run(self, work: Callable[[], T]) -> T:

@@ -99,8 +99,8 @@ class _Logger:
     debug = info = warning = error = critical = exception = _msg
 
 
-def configure(sink: MessageSink, *, debug: bool = False) -> None:
-    """Make structlog write to `sink`. A message's `level=` overrides its method's."""
+def configure(sink: MessageSink, *, debug: bool = False) -> structlog.typing.FilteringBoundLogger:
+    """Make structlog write to `sink`; return a logger. A message's `level=` overrides its method's."""
 
     def render(
         _: object, method: str, event: MutableMapping[str, object]
@@ -119,6 +119,8 @@ def configure(sink: MessageSink, *, debug: bool = False) -> None:
         wrapper_class=structlog.make_filtering_bound_logger("debug" if debug else "info"),
         cache_logger_on_first_use=False,
     )
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    return logger
 
 
 def _quoted(value: object) -> str:
