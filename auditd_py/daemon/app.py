@@ -25,16 +25,8 @@ from auditd_py.daemon.node import NodeError, node_name
 from auditd_py.daemon.notify import Notifier
 from auditd_py.daemon.pipeline import Pipeline
 from auditd_py.daemon.reload import Reloader
+from auditd_py.daemon.report import Reporter
 from auditd_py.daemon.source import Source
-from auditd_py.daemon.state import (
-    LogState,
-    Losses,
-    State,
-    allocator_kib,
-    resident_kib,
-    state_report,
-    write_report,
-)
 from auditd_py.errors import KernelError, LogError
 from auditd_py.log.flush import flush_policy
 from auditd_py.netlink.uapi import RecordType
@@ -51,14 +43,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from auditd_py.config.keywords import DaemonConfig
-    from auditd_py.config.values import Space
 
 log = structlog.get_logger()
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 
-_LOSS_LOG_INTERVAL_S: Final = 60.0
 _NAMES_KEPT_S: Final = 300.0  # a user renamed elsewhere is seen after this
 _DRAIN_LIMIT_S: Final = 1.0  # what the kernel still holds when the daemon is told to end
 
@@ -86,22 +76,18 @@ class Daemon:
         self._loop = asyncio.get_running_loop()
         self._notifier = Notifier()
         self._stop = asyncio.Event()
-        self._senders: list[Sender | None] = []
+        self._interrupted = False
         self.log_file = LogFile(
             self._loop, config.write_queue << 20, self._log_failed, self._resume_source
         )
-        self._names = NameService(self._loop)
-        self.pipeline = Pipeline(LineFormatter(), None, self._names, self._resume_source)
+        self.names = NameService(self._loop)
+        self.pipeline = Pipeline(LineFormatter(), None, self.names, self._resume_source)
         self.source = Source(self._loop, self.pipeline.batch, self._source_failed)
         self.kernel = Kernel(self.source if config.local_events else None)
         self._pid_file: process.PidFile | None = None
-        self._losses_logged = Losses()
-        self._losses_logged_at = 0.0
-        self._started_at = time.monotonic()
-        self._memory_at_start = allocator_kib()
+        self.reporter = Reporter(self)
         self._tasks: asyncio.TaskGroup | None = None
         self._reloader = Reloader(self)
-        self._priority_boost = 0
 
     async def run(self) -> int:
         """Run until told to end; return the exit status."""
@@ -144,16 +130,6 @@ class Daemon:
         """Return whether records are written anywhere."""
         return config.write_logs or self.options.foreground
 
-    @property
-    def losses(self) -> Losses:
-        """Every loss since the start."""
-        return Losses(
-            self.kernel.lost,
-            self.pipeline.gaps.missing,
-            self.source.counters.congested,
-            self.log_file.counters.unwritten,
-        )
-
     def notify_reloading(self) -> None:
         """Tell the service manager that settings are being read again."""
         usec = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
@@ -161,7 +137,7 @@ class Daemon:
 
     def notify_ready(self) -> None:
         """Tell the service manager that the daemon runs."""
-        self._notifier.send("READY=1", self._status_line())
+        self._notifier.send("READY=1", self.reporter.status_line())
 
     # start
 
@@ -258,16 +234,21 @@ class Daemon:
     def _handle_signals(self) -> None:
         handlers: dict[signal.Signals, Callable[[], None]] = {
             signal.SIGTERM: self._stop.set,
-            signal.SIGINT: self._stop.set,
+            signal.SIGINT: self._interrupt,
             signal.SIGHUP: lambda: self._spawn(self._reloader.reload()),
             signal.SIGUSR1: lambda: log.info(
                 "rotation on request comes with a later release", level="notice"
             ),
             signal.SIGUSR2: lambda: self._spawn(self._resume_logging()),
-            signal.SIGCONT: lambda: self._spawn(self.write_state()),
+            signal.SIGCONT: lambda: self._spawn(self.reporter.write_state()),
         }
         for number, handler in handlers.items():
             self._loop.add_signal_handler(number, handler)
+
+    def _interrupt(self) -> None:
+        # the kernel does not note who sent this one (audit_signal_info, kernel/audit.c)
+        self._interrupted = True
+        self._stop.set()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         if self._tasks is None:
@@ -301,7 +282,7 @@ class Daemon:
             interval_s = self.config.report_interval
             await asyncio.sleep(interval_s or 3600)
             if interval_s and interval_s == self.config.report_interval:
-                await self.write_state()
+                await self.reporter.write_state()
 
     async def _forget_names(self) -> None:
         while True:
@@ -320,78 +301,8 @@ class Daemon:
             self._look_at_losses()
 
     def _look_at_losses(self) -> None:
-        self.source.count_congestion()
-        self.pipeline.gaps.end_window()
-        self._notifier.send(self._status_line())
-        losses = self.losses
-        now = time.monotonic()
-        due = not self._losses_logged_at or now - self._losses_logged_at >= _LOSS_LOG_INTERVAL_S
-        if losses != self._losses_logged and due:
-            self._losses_logged, self._losses_logged_at = losses, now
-            log.warning(f"records were lost or held up: {losses}")
-
-    def _status_line(self) -> str:
-        counters = self.log_file.counters
-        return (
-            f"STATUS=records {self.source.counters.records}, written {counters.written}, "
-            f"backlog {self.kernel.status.backlog}; {self.losses}"
-        )
-
-    async def write_state(self) -> None:
-        """Write the state report now."""
-        path = os.path.join(self.config.run_dir, "auditd.state")
-        if self.config.local_events:
-            await self.kernel.backlog()
-        text = state_report(await self._loop.run_in_executor(None, self._state))
-        try:
-            await self._loop.run_in_executor(
-                None, write_report, path, text, self.config.log_group.gid
-            )
-        except OSError as error:
-            log.error("the state report cannot be written", path=path, reason=str(error))
-
-    def _state(self) -> State:
-        config, counters = self.config, self.log_file.counters
-        source, kernel = self.source.counters, self.kernel
-        log_state = None
-        if self.writes(config) and not self.options.foreground:
-            free, total = _space(config.log_file)
-            log_state = LogState(
-                size=counters.size,
-                limit_mib=config.max_log_file,
-                free=free,
-                space_left_mib=_mib(config.space_left, total),
-                admin_space_left_mib=_mib(config.admin_space_left, total),
-                suspended=self.log_file.suspended,
-                disk_error=counters.errors > 0,
-            )
-        return State(
-            version=__version__,
-            time=time.strftime("%x %X"),
-            priority=os.getpriority(os.PRIO_PROCESS, 0),
-            writing=self.writes(config) and not self.log_file.suspended,
-            log=log_state,
-            q_depth=config.q_depth,
-            losses=self.losses,
-            allocator=(allocator_kib(), self._memory_at_start),
-            ours={
-                "records received": source.records,
-                "records written": counters.written,
-                "bytes written": counters.written_bytes,
-                "flushes": counters.flushes,
-                "write errors": counters.errors,
-                "lines cut short before": counters.torn,
-                "bytes waiting for the disk": self.log_file.waiting_bytes,
-                "wake-ups": source.wakeups,
-                "kernel backlog": kernel.status.backlog,
-                "kernel backlog limit": kernel.status.backlog_limit,
-                "times the audit pid was lost": kernel.dismissals,
-                "registered with the kernel": "yes" if kernel.registered else "no",
-                "name look-ups given up": self._names.timeouts,
-                "resident memory": f"{resident_kib()} KiB",
-                "running for": f"{time.monotonic() - self._started_at:.0f} s",
-            },
-        )
+        self.reporter.look_at_losses()
+        self._notifier.send(self.reporter.status_line())
 
     def _resume_source(self) -> None:
         self.source.resume()
@@ -443,14 +354,14 @@ class Daemon:
                 os.unlink(os.path.join(self.config.run_dir, "auditd.state"))
             self._pid_file.remove()
         if not unwind:
-            log.info(f"{self._summary()}")
+            log.info(self.reporter.summary())
 
     async def _finish_records(self) -> None:
         # the kernel hands over its backlog while the pid is still ours; what is in the socket
         # after that is ours as well
         sender = None
         if self.kernel.registered:
-            sender = await self.sender()
+            sender = None if self._interrupted else await self.sender()
             deadline = self._loop.time() + _DRAIN_LIMIT_S
             while await self.kernel.backlog() and self._loop.time() < deadline:
                 await self._drain()
@@ -466,22 +377,3 @@ class Daemon:
             await self.pipeline.settle()
             await self.log_file.settle()
             self.source.resume()
-
-    def _summary(self) -> str:
-        seconds = time.monotonic() - self._started_at
-        return (
-            f"records received {self.source.counters.records}, written "
-            f"{self.log_file.counters.written}, in {seconds:.0f} s; {self.losses}"
-        )
-
-
-def _space(path: str) -> tuple[int | None, int]:
-    try:
-        found = os.statvfs(os.path.dirname(path))
-    except OSError:
-        return None, 0
-    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
-
-
-def _mib(space: Space, total: int) -> int:
-    return (total >> 20) * space.amount // 100 if space.percent else space.amount

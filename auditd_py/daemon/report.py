@@ -1,0 +1,151 @@
+"""What a running daemon tells of itself: losses, the status line, the state report."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from auditd_py import __version__
+from auditd_py.daemon.state import (
+    LogState,
+    Losses,
+    State,
+    allocator_kib,
+    resident_kib,
+    state_report,
+    write_report,
+)
+
+if TYPE_CHECKING:
+    from auditd_py.config.values import Space
+    from auditd_py.daemon.app import Daemon
+
+log = structlog.get_logger()
+
+_LOSS_LOG_INTERVAL_S: Final = 60.0
+
+
+class Reporter:
+    """Reads the counters of all parts of a daemon."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self._losses_logged = Losses()
+        self._losses_logged_at = 0.0
+        self._started_at = time.monotonic()
+        self._memory_at_start = allocator_kib()
+
+    @property
+    def losses(self) -> Losses:
+        """Every loss since the start."""
+        daemon = self._daemon
+        return Losses(
+            daemon.kernel.lost,
+            daemon.pipeline.gaps.missing,
+            daemon.source.counters.congested,
+            daemon.log_file.counters.unwritten,
+        )
+
+    def look_at_losses(self) -> None:
+        """Bring the counters up to date; log a change, at most once a minute."""
+        daemon = self._daemon
+        daemon.source.count_congestion()
+        daemon.pipeline.gaps.end_window()
+        losses = self.losses
+        now = time.monotonic()
+        due = not self._losses_logged_at or now - self._losses_logged_at >= _LOSS_LOG_INTERVAL_S
+        if losses != self._losses_logged and due:
+            self._losses_logged, self._losses_logged_at = losses, now
+            log.warning(f"records were lost or held up: {losses}")
+
+    def status_line(self) -> str:
+        """Return one line for the service manager."""
+        daemon = self._daemon
+        return (
+            f"STATUS=records {daemon.source.counters.records}, "
+            f"written {daemon.log_file.counters.written}, "
+            f"backlog {daemon.kernel.status.backlog}; {self.losses}"
+        )
+
+    def summary(self) -> str:
+        """Return one line for the end."""
+        daemon = self._daemon
+        seconds = time.monotonic() - self._started_at
+        return (
+            f"records received {daemon.source.counters.records}, written "
+            f"{daemon.log_file.counters.written}, in {seconds:.0f} s; {self.losses}"
+        )
+
+    async def write_state(self) -> None:
+        """Write the state report now."""
+        daemon = self._daemon
+        path = os.path.join(daemon.config.run_dir, "auditd.state")
+        if daemon.config.local_events:
+            await daemon.kernel.backlog()
+        daemon.source.count_congestion()
+        loop = asyncio.get_running_loop()
+        text = state_report(await loop.run_in_executor(None, self._state))
+        try:
+            await loop.run_in_executor(None, write_report, path, text, daemon.config.log_group.gid)
+        except OSError as error:
+            log.error("the state report cannot be written", path=path, reason=str(error))
+
+    def _state(self) -> State:
+        daemon = self._daemon
+        config, counters = daemon.config, daemon.log_file.counters
+        source, kernel = daemon.source.counters, daemon.kernel
+        log_state = None
+        if daemon.writes(config) and not daemon.options.foreground:
+            free, total = _space(config.log_file)
+            log_state = LogState(
+                size=counters.size,
+                limit_mib=config.max_log_file,
+                free=free,
+                space_left_mib=_mib(config.space_left, total),
+                admin_space_left_mib=_mib(config.admin_space_left, total),
+                suspended=daemon.log_file.suspended,
+                disk_error=counters.errors > 0,
+            )
+        return State(
+            version=__version__,
+            time=time.strftime("%x %X"),
+            priority=os.getpriority(os.PRIO_PROCESS, 0),
+            writing=daemon.writes(config) and not daemon.log_file.suspended,
+            log=log_state,
+            q_depth=config.q_depth,
+            losses=self.losses,
+            allocator=(allocator_kib(), self._memory_at_start),
+            ours={
+                "records received": source.records,
+                "records written": counters.written,
+                "bytes written": counters.written_bytes,
+                "flushes": counters.flushes,
+                "write errors": counters.errors,
+                "lines cut short before": counters.torn,
+                "bytes waiting for the disk": daemon.log_file.waiting_bytes,
+                "wake-ups": source.wakeups,
+                "kernel backlog": kernel.status.backlog,
+                "kernel backlog limit": kernel.status.backlog_limit,
+                "times the audit pid was lost": kernel.dismissals,
+                "registered with the kernel": "yes" if kernel.registered else "no",
+                "name look-ups given up": daemon.names.timeouts,
+                "resident memory": f"{resident_kib()} KiB",
+                "running for": f"{time.monotonic() - self._started_at:.0f} s",
+            },
+        )
+
+
+def _space(path: str) -> tuple[int | None, int]:
+    try:
+        found = os.statvfs(os.path.dirname(path))
+    except OSError:
+        return None, 0
+    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+
+
+def _mib(space: Space, total: int) -> int:
+    return (total >> 20) * space.amount // 100 if space.percent else space.amount
