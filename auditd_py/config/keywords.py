@@ -92,8 +92,12 @@ class DaemonConfig(BaseModel):
     receive_buffer: Annotated[
         int,
         Number(1, 1024, "MiB"),
-        _ours("Socket buffer in the kernel for events the daemon has not read yet.", _NO),
-    ] = 16
+        _ours(
+            "Socket buffer in the kernel for events the daemon has not read yet; memory is "
+            "taken only while they wait. The kernel drops what does not fit.",
+            _NO,
+        ),
+    ] = 64
     audit_pid_retry: Annotated[
         int,
         Number(0, 3600, "seconds"),

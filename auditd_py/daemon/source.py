@@ -87,10 +87,11 @@ class Source:
         """
         sock = open_socket(groups)
         sock.setblocking(False)
+        half = receive_buffer // 2  # the kernel doubles what is asked for (sock_setsockopt)
         try:
-            sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, receive_buffer)
+            sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, half)
         except PermissionError:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, half)
         if not groups:
             # a full socket then makes the kernel wait and send again; without this it would
             # refuse everything until the socket is empty
