@@ -121,12 +121,10 @@ def _serve(path: str, loaded: Loaded, options: argparse.Namespace) -> int:
 
     terminal = sys.stderr is not None and sys.stderr.isatty()
     attached = options.foreground or options.disable_fork
-    log = configure(
-        MessageSink(
-            to_syslog=not options.foreground,
-            to_stderr=options.foreground or (attached and terminal),
-        )
+    messages = MessageSink(
+        to_syslog=not options.foreground, to_stderr=options.foreground or (attached and terminal)
     )
+    log = configure(messages)
     process.ignore_signals()
     process.lift_limits()
     try:
@@ -155,7 +153,7 @@ def _serve(path: str, loaded: Loaded, options: argparse.Namespace) -> int:
             options.enable_state,
             live,
         )
-        return await Daemon(daemon_options, loaded.config, pipe.report).run()
+        return await Daemon(daemon_options, loaded.config, messages, pipe.report).run()
 
     try:
         return uvloop.run(run())

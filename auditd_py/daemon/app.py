@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from auditd_py.config.keywords import DaemonConfig
+    from auditd_py.daemon.syslog import MessageSink
 
 log = structlog.get_logger()
 
@@ -68,9 +69,14 @@ class Daemon:
     """One daemon. `ready(status)` is told when it runs (0) or failed to start."""
 
     def __init__(
-        self, options: Options, config: DaemonConfig, ready: Callable[[int], None]
+        self,
+        options: Options,
+        config: DaemonConfig,
+        messages: MessageSink,
+        ready: Callable[[int], None],
     ) -> None:
         self.options = options
+        self.messages = messages
         self.config = config
         self._ready = ready
         self._loop = asyncio.get_running_loop()
@@ -319,23 +325,10 @@ class Daemon:
         log.error("Audit daemon is suspending logging; SIGUSR2 resumes it", level="alert")
 
     def _source_failed(self, error: OSError) -> None:
-        self.kernel.registered = False
-        self.kernel.dismissals += 1
+        # Kernel.watch registers again, which opens another socket
+        self.source.close()
+        self.kernel.dismiss()
         log.error("the kernel's audit socket failed", reason=os.strerror(error.errno or errno.EIO))
-        self._spawn(self._reopen_source())
-
-    async def _reopen_source(self) -> None:
-        while self.config.audit_pid_retry:
-            try:
-                self.source.open(self.config.receive_buffer << 20)
-                self.source.start()
-                await self.kernel.register()
-            except KernelError as error:
-                log.error("opening the audit socket again failed", reason=str(error))
-                await asyncio.sleep(self.config.audit_pid_retry)
-            else:
-                log.warning("the kernel's audit socket is open again")
-                return
 
     # end
 

@@ -30,31 +30,23 @@ SIGNAL_INFO_LIMIT_S = 3.0
 class Kernel:
     """Asks the kernel from a thread of its own, and keeps the audit pid.
 
-    `lost` counts records the kernel says it lost since `open`. `dismissals` counts the times
-    the audit pid was found to be not ours, `registered` whether it is now.
+    `lost` counts records the kernel says it lost since `open`, `dismissals` the times the
+    audit pid or the event socket was gone; `registered` tells whether the pid is ours.
     """
 
     def __init__(self, source: Source | None) -> None:
         self.status = Status()
         self.registered = False
         self.dismissals = 0
+        self.lost = 0
         self._source = source
         self._control: Control | None = None
         self._pool = ThreadPoolExecutor(1, "control")
-        self._lost_at_start = 0
-
-    @property
-    def lost(self) -> int:
-        """Records the kernel lost since the daemon started."""
-        if self.status.lost < self._lost_at_start:
-            self._lost_at_start = 0  # somebody reset the counter
-        return self.status.lost - self._lost_at_start
 
     async def open(self) -> Status:
         """Open the control socket and return the kernel's status. Raises KernelError."""
         self._control = await self._run(Control)
         self.status = await self._run(self._control.status)
-        self._lost_at_start = self.status.lost
         return self.status
 
     def close(self) -> None:
@@ -99,6 +91,11 @@ class Kernel:
         except (AuditError, TimeoutError):
             return None
 
+    def dismiss(self) -> None:
+        """Take note that records no longer reach this daemon."""
+        self.registered = False
+        self.dismissals += 1
+
     async def watch(
         self,
         interval_s: Callable[[], float],
@@ -119,8 +116,7 @@ class Kernel:
 
     async def _keep_pid(self, retry_s: float) -> None:
         if self.registered and self.status.pid != os.getpid():
-            self.registered = False
-            self.dismissals += 1
+            self.dismiss()
             holder = self.status.pid
             log.error(
                 "this daemon is no longer the kernel's audit daemon, events do not reach it",
@@ -140,9 +136,14 @@ class Kernel:
         if self._control is None:
             return
         try:
-            self.status = await self._run(self._control.status)
+            found = await self._run(self._control.status)
         except AuditError as error:
             log.warning("the kernel does not tell its audit status", reason=str(error))
+            return
+        # somebody may have set the kernel's counter back to 0
+        before = self.status.lost if self.status.lost <= found.lost else 0
+        self.lost += found.lost - before
+        self.status = found
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)

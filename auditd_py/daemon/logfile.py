@@ -226,9 +226,6 @@ class LogFile:
         self._unflushed = 0
         if self._flusher is not None:
             self._flusher.request()
-            if self._flusher.error is not None:
-                error, self._flusher.error = self._flusher.error, None
-                self._fault("flush", error, b"", 0)
         else:
             self._flush()
 
@@ -239,6 +236,10 @@ class LogFile:
             self.counters.flushes += 1
         except OSError as error:
             self._fault("flush", error, b"", 0)
+
+    def _flush_failed(self, error: OSError) -> None:
+        # in the flusher's thread: the descriptor is the writer's
+        self._queue.put(_Job(lambda: self._fault("flush", error, b"", 0)))
 
     def _flush_now(self) -> None:
         if self._fd >= 0 and self._settings is not None and self._settings.path is not None:
@@ -260,7 +261,7 @@ class LogFile:
             self.counters.size += 1
             self._call(lambda: log.warning("the log's last line was cut short", path=settings.path))
         if settings.policy.durability is Durability.FLUSH_ASIDE and settings.path is not None:
-            self._flusher = _Flusher(fd, self.counters)
+            self._flusher = _Flusher(fd, self.counters, self._flush_failed)
         self._unflushed = 0
         self.suspended = False
 
@@ -307,9 +308,9 @@ class _Flusher:
     nothing but flush slows down everything else on it.
     """
 
-    def __init__(self, fd: int, counters: LogCounters) -> None:
-        self.error: OSError | None = None
+    def __init__(self, fd: int, counters: LogCounters, on_error: Callable[[OSError], None]) -> None:
         self._fd = fd
+        self._on_error = on_error
         self._counters = counters
         self._wanted = threading.Event()
         self._ending = threading.Event()
@@ -331,5 +332,5 @@ class _Flusher:
                 os.fdatasync(self._fd)
                 self._counters.flushes += 1
             except OSError as error:
-                self.error = error
+                self._on_error(error)
             self._ending.wait(_FLUSH_PAUSE_S)

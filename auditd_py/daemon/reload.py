@@ -73,9 +73,13 @@ class Reloader:
         node = await loop.run_in_executor(None, node_name, new.name_format, new.name)
         formatter = daemon.formatter(new, node)
         wanted = daemon.writes(new)
-        if wanted and (not daemon.log_file.suspended or differing & _LOG_KEYWORDS):
-            await daemon.log_file.open(daemon.log_settings(new))
         process.raise_priority(new.priority_boost, old.priority_boost)
+        if wanted and (not daemon.log_file.suspended or differing & _LOG_KEYWORDS):
+            try:
+                await daemon.log_file.open(daemon.log_settings(new))
+            except (LogError, OSError):
+                process.raise_priority(old.priority_boost, new.priority_boost)
+                raise
         daemon.pipeline.formatter = formatter
         daemon.pipeline.log_file = daemon.log_file if wanted else None
         daemon.config = new

@@ -132,6 +132,7 @@ class Reporter:
                 "kernel backlog limit": kernel.status.backlog_limit,
                 "times the audit pid was lost": kernel.dismissals,
                 "registered with the kernel": "yes" if kernel.registered else "no",
+                "own messages dropped": daemon.messages.dropped,
                 "name look-ups given up": daemon.names.timeouts,
                 "resident memory": f"{resident_kib()} KiB",
                 "running for": f"{time.monotonic() - self._started_at:.0f} s",

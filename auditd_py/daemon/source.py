@@ -74,6 +74,7 @@ class Source:
         self._watching = False
         self._timer: asyncio.TimerHandle | None = None
         self._pause_s = _SHORTEST_PAUSE_S / 2
+        self._receive_buffer = 0
         self._started = False
         self._held = False
         self._seq = 0
@@ -97,6 +98,7 @@ class Source:
             # refuse everything until the socket is empty
             sock.setsockopt(SOL_NETLINK, NETLINK_NO_ENOBUFS, 1)
         self.close()
+        self._receive_buffer = receive_buffer
         self._socket, self._fd, self._drops_before = sock, sock.fileno(), self.counters.congested
 
     def start(self) -> None:
@@ -134,9 +136,12 @@ class Source:
     async def register(self, pid: int, timeout_s: float = 10.0) -> None:
         """Make `pid` the kernel's audit daemon and this socket the one records come to.
 
-        The acknowledgement comes among the records. Raises KernelError: EEXIST when another
+        The acknowledgement comes among the records. A socket that was closed is opened again. Raises KernelError: EEXIST when another
         daemon is alive, EPERM without the right or with the settings locked.
         """
+        if self._socket is None:
+            self.open(self._receive_buffer)
+            self.start()
         assert self._socket is not None
         name = "AUDIT_SET pid"
         self._seq += 1
@@ -207,6 +212,8 @@ class Source:
             self._timer = self._loop.call_later(self._pause_s, self._look)
 
     def _receive(self) -> int:
+        if self._socket is None:
+            return 0
         try:
             count = self._batch.receive(self._fd)
         except OSError as error:

@@ -1,0 +1,164 @@
+"""The documentation says what is there, and all of it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from configparser import ConfigParser
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+
+from auditd_py.cli import auditd, multitool
+from auditd_py.daemon.state import Losses, State, state_report
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "auditd_py"
+MAN = ROOT / "docs" / "man"
+UNIT = ROOT / "systemd" / "auditd_py.service"
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(MAN.glob("*.md")),
+]
+
+# those of systemd.unit(5), systemd.service(5), systemd.exec(5) and systemd.kill(5) in use
+UNIT_KEYS = {
+    "Unit": {
+        "After", "Before", "ConditionKernelCommandLine", "ConditionSecurity", "Conflicts",
+        "DefaultDependencies", "Description", "Documentation",
+    },
+    "Service": {
+        "ExecReload", "ExecStart", "KillMode", "LockPersonality", "LogsDirectory",
+        "LogsDirectoryMode", "MemoryDenyWriteExecute", "NoNewPrivileges", "OOMScoreAdjust",
+        "ProtectControlGroups", "ProtectHome", "ProtectKernelLogs", "ProtectKernelModules",
+        "ProtectKernelTunables", "ProtectSystem", "Restart", "RestartPreventExitStatus",
+        "RestrictAddressFamilies", "RestrictNamespaces", "RestrictRealtime", "RestrictSUIDSGID",
+        "RuntimeDirectory", "RuntimeDirectoryPreserve", "SystemCallArchitectures", "Type",
+        "WatchdogSec",
+    },
+    "Install": {"WantedBy"},
+}  # fmt: skip
+
+
+def parser_options() -> set[str]:
+    """Return every option the command line takes."""
+    return {option for action in auditd._parser()._actions for option in action.option_strings}
+
+
+def section(page: str, name: str) -> str:
+    """Return the text below one heading of a manual page."""
+    return page.partition(f"\n# {name}\n")[2].partition("\n# ")[0]
+
+
+def modules() -> list[str]:
+    """Return the files of the package that have more than a docstring, as paths in it."""
+    return sorted(
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if len(ast.parse(path.read_text()).body) > 1
+    )
+
+
+def architecture_names() -> list[str]:
+    """Return the files that the tables of the architecture page have in their first column."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    return re.findall(r"^\| `([\w/*]+\.py)` \|", page, re.MULTILINE)
+
+
+def unit() -> ConfigParser:
+    """Return the service's unit; of a key that is there twice the last line counts."""
+    found = ConfigParser(strict=False, interpolation=None, delimiters=("=",))
+    found.optionxform = str  # type: ignore[assignment,method-assign]
+    found.read_string(UNIT.read_text())
+    return found
+
+
+def test_the_manual_page_has_the_options_of_the_parser():
+    page = section((MAN / "auditd.8.md").read_text(), "OPTIONS").replace("\\", "")
+    heads = [line for line in page.splitlines() if line.startswith("**-")]
+    assert {option for line in heads for option in re.findall(r"\*\*(-[\w-]+)\*\*", line)} == (
+        parser_options()
+    )
+
+
+def test_the_synopsis_has_options_of_the_parser_only():
+    page = section((MAN / "auditd.8.md").read_text(), "SYNOPSIS").replace("\\", "")
+    assert set(re.findall(r"\*\*(-[\w-]+)\*\*", page)) <= parser_options()
+
+
+def test_the_manual_page_has_every_exit_status():
+    page = section((MAN / "auditd.8.md").read_text(), "EXIT STATUS")
+    statuses = {0, 1, auditd.EXIT_USAGE, auditd.EXIT_PRIVILEGE, auditd.EXIT_CONFIG}
+    assert {int(number) for number in re.findall(r"^\*\*(\d+)\*\*$", page, re.MULTILINE)} == (
+        statuses
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_link_of_a_page_leads_to_a_file(page: Path):
+    links = re.findall(r"\]\(([^)\s#]+)(?:#[^)\s]*)?\)", page.read_text())
+    relative = [link for link in links if "://" not in link and not link.startswith("mailto:")]
+    assert [link for link in relative if not (page.parent / link).exists()] == []
+
+
+def test_the_architecture_page_names_every_module():
+    patterns = architecture_names()
+    assert [
+        name
+        for name in modules()
+        if not any(fnmatchcase(name, pattern) for pattern in patterns)
+    ] == []  # fmt: skip
+
+
+def test_the_architecture_page_names_no_module_that_is_gone():
+    assert [name for name in architecture_names() if not list(PACKAGE.glob(name))] == []
+
+
+def test_a_pattern_on_the_architecture_page_stands_for_generated_files_only():
+    patterns = [name for name in architecture_names() if "*" in name]
+    files = [path for pattern in patterns for path in PACKAGE.glob(pattern)]
+    named = architecture_names()
+    assert [
+        path.name
+        for path in files
+        if str(path.relative_to(PACKAGE)) not in named
+        and not path.read_text().startswith("# generated by ")
+    ] == []
+
+
+def test_the_losses_page_has_every_loss_of_the_state_report():
+    page = (ROOT / "docs" / "losses.md").read_text()
+    report = state_report(State("0", "now", 0, True, None, 0, Losses(11, 22, 33, 44)))
+    keys = re.findall(r"^(.*) = (?:11|22|33|44)$", report, re.MULTILINE)
+    assert len(keys) == 4
+    assert [key for key in keys if f"`{key}`" not in page] == []
+
+
+def test_the_service_has_known_keys():
+    found = unit()
+    assert {name: set(found[name]) - UNIT_KEYS.get(name, set()) for name in found.sections()} == {
+        name: set() for name in UNIT_KEYS
+    }
+
+
+def test_the_service_starts_the_daemon_with_options_it_has():
+    program, tool, *arguments = unit()["Service"]["ExecStart"].split()
+    assert Path(program).name == "auditd-py"
+    assert tool in multitool.TOOLS
+    assert auditd._parser().parse_args(arguments).disable_fork
+
+
+def test_the_service_is_not_started_again_after_what_a_restart_cannot_mend():
+    statuses = unit()["Service"]["RestartPreventExitStatus"].split()
+    assert {int(status) for status in statuses} == {
+        auditd.EXIT_USAGE,
+        auditd.EXIT_PRIVILEGE,
+        auditd.EXIT_CONFIG,
+    }
+
+
+def test_the_service_may_not_share_the_kernel_with_the_c_daemons():
+    assert "auditd.service" in unit()["Unit"]["Conflicts"].split()
