@@ -210,7 +210,7 @@ def _end_senders():
     ],
 )
 def test_a_signal_is_recorded_with_who_sent_it(
-    audit: Control, auditd: StartAuditd, number, record, operation, login, auid
+    audit: Control, auditd: StartAuditd, *, number, record, operation, login, auid
 ):
     daemon = auditd()
     sender = kill_from(login, daemon.process.pid, number)
@@ -420,3 +420,10 @@ def test_a_full_disk_is_told_counted_and_survived(audit: Control, auditd: StartA
     audit.user_message(b"op=test", 1120)
     assert daemon.stop() == 0
     assert [line.type for line in daemon.lines()] == ["DAEMON_RESUME", "TEST", "DAEMON_END"]
+
+
+def test_a_report_interval_writes_the_state_by_itself(audit: Control, auditd: StartAuditd):
+    daemon = auditd(report_interval="1s")
+    wait_for((daemon.run / "auditd.state").exists, "the report")
+    assert daemon.stop() == 0
+    assert not (daemon.run / "auditd.state").exists()
