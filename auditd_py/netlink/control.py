@@ -147,10 +147,10 @@ class Control:
             datagram = self._socket.recv(_RECV_SIZE)
             if len(datagram) < NLMSG_HDRLEN:
                 raise WireError(f"{name}: a datagram of {len(datagram)} bytes")
-            _, found, _, seq, _ = _HEADER.unpack_from(datagram)
+            length, found, _, seq, _ = _HEADER.unpack_from(datagram)
             if seq != self._seq:
                 continue  # the answer to a request that timed out
-            body = datagram[NLMSG_HDRLEN:]
+            body = datagram[NLMSG_HDRLEN:length]  # padded to a multiple of 4 bytes
             if found == NLMSG_ERROR:
                 code = -struct.unpack_from("=i", body)[0] if len(body) >= 4 else errno.EPROTO
                 if code:

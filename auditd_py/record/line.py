@@ -66,23 +66,36 @@ class LineFormatter:
         parts: list[bytes | memoryview] = []
         append = parts.append
         prefixes = self._prefixes
-        clean = _CLEAN
-        if self.enricher is None:
+        if self.enricher is not None:
+            self._enriched(parts, types, slots, lengths)
+        elif _CLEAN.issuperset(types):
             for kind, slot, length in zip(types, slots, lengths, strict=False):
                 if prefix := prefixes[kind]:
                     append(prefix)
-                    append(slot[HEADER:length] if kind in clean else printable(slot[HEADER:length]))
+                    append(slot[HEADER:length])
         else:
-            suffix = self.enricher.suffix
             for kind, slot, length in zip(types, slots, lengths, strict=False):
                 if prefix := prefixes[kind]:
-                    text = bytes(slot[HEADER:length])
-                    if kind not in clean:
-                        text = printable(text)
+                    text = slot[HEADER:length]
                     append(prefix)
-                    append(text)
-                    append(suffix(kind, text))
+                    append(text if kind in _CLEAN else printable(text))
         return _joined(parts, 2 if self.enricher is None else 3)
+
+    def _enriched(
+        self,
+        parts: list[bytes | memoryview],
+        types: Sequence[int],
+        slots: Iterable[memoryview],
+        lengths: Sequence[int],
+    ) -> None:
+        assert self.enricher is not None
+        suffix, prefixes = self.enricher.suffix, self._prefixes
+        for kind, slot, length in zip(types, slots, lengths, strict=False):
+            if prefix := prefixes[kind]:
+                text = bytes(slot[HEADER:length])
+                if kind not in _CLEAN:
+                    text = printable(text)
+                parts += (prefix, text, suffix(kind, text))
 
     def records(self, records: Iterable[tuple[int, bytes]]) -> tuple[bytes, int]:
         """Return the lines of (record type, text) pairs and how many they are.
