@@ -72,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         loaded = load(path, allow_links=options.allow_links)
     except ConfigError as error:
         print(error, file=sys.stderr)
+        if not options.check_config:
+            _may_be_daemon()  # an ordinary user is told that as well
         return EXIT_CONFIG
     if options.check_config:
         for warning in loaded.warnings:

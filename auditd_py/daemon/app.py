@@ -362,6 +362,8 @@ class Daemon:
         self.source.stop()
         await self._drain()
         self.source.count_congestion()
+        # what has not come by now never will: the open window, then what it leaves
+        self.pipeline.gaps.end_window()
         self.pipeline.gaps.end_window()
         self.pipeline.daemon_record(RecordType.DAEMON_END, signalled_text("terminate", sender))
 

@@ -115,6 +115,7 @@ class Kernel:
             on_status()
 
     async def _keep_pid(self, retry_s: float) -> None:
+        assert self._source is not None
         if self.registered and self.status.pid != os.getpid():
             self.dismiss()
             holder = self.status.pid
@@ -129,6 +130,8 @@ class Kernel:
             except KernelError as error:
                 if error.errno != errno.EEXIST:
                     log.error("taking the audit pid back failed", reason=str(error))
+                if error.errno in (errno.EBADF, errno.ENOTSOCK, errno.ENOTCONN):
+                    self._source.close()  # the next attempt opens another
             else:
                 log.warning("this daemon is the kernel's audit daemon again")
 

@@ -221,7 +221,7 @@ class Source:
                 self.counters.congested += 1
                 self._drops_before += 1
                 return 0
-            self._unwatch()
+            self.stop()
             self._on_failure(error)
             return 0
         if count:

@@ -343,6 +343,7 @@ def test_the_state_at_start_is_set(audit: Control, auditd: StartAuditd, word, en
 
 
 def test_without_n_the_parent_returns_when_the_daemon_is_ready(audit: Control, auditd: StartAuditd):
+    audit.set_status(StatusMask.ENABLED, enabled=0)
     parent = auditd("-s", "nochange")
     assert parent.process.wait(20) == 0
     pid = int((parent.run / "auditd.pid").read_text())

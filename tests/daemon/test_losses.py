@@ -221,3 +221,24 @@ def test_what_is_lost_in_both_ways_is_never_more_than_reported(audit: Control, a
     wait_for(lambda: reported() >= absent, f"{absent} events are accounted for", 8)
     # each of the 20 bursts may cut an event short: a PROCTITLE and an EOE lost, an event missing
     assert absent <= reported() <= absent + 3 * 20
+
+
+def test_events_found_missing_just_before_the_end_are_reported(
+    audit: Control, auditd: StartAuditd
+) -> None:
+    audit.set_status(StatusMask.BACKLOG_WAIT_TIME, backlog_wait_time=0)
+    audit.set_status(StatusMask.BACKLOG_LIMIT, backlog_limit=0)
+    daemon = auditd(receive_buffer=1, status_interval=3600)
+    load, sent = Load(audit, daemon), 0
+
+    def send() -> None:
+        nonlocal sent
+        while sends_refused(daemon.process.pid) < GIVEN_UP:
+            for _ in range(20):
+                audit.user_message(b"op=test", TEST)
+            sent += 20
+
+    load.make(send)
+    missing = sent - load.in_log("TEST")
+    assert daemon.stop() == 0
+    assert f"events missing {missing}, " in daemon.told()
