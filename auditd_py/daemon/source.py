@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _SHORTEST_PAUSE_S: Final = 0.002  # the rest of an event whose first record woke the loop
-_LONGEST_PAUSE_S: Final = 0.024  # while records keep coming
+_LONGEST_PAUSE_S: Final = 0.040  # while records keep coming
 _MANY: Final = 8 * SLOTS  # found in one look: the socket fills fast, and cold records cost more
 _MAX_RECEIVES: Final = 16  # in one go: signals and timers get their turn
 
