@@ -140,11 +140,8 @@ def test_with_a_backlog_wait_time_a_full_socket_slows_events_and_loses_none(
     assert "lost by the kernel 0, events missing 0, " in daemon.told()
 
 
-def test_messages_kauditd_gave_up_are_reported_one_by_one(audit: Control, auditd: StartAuditd):
-    audit.set_status(StatusMask.BACKLOG_WAIT_TIME, backlog_wait_time=0)
-    audit.set_status(StatusMask.BACKLOG_LIMIT, backlog_limit=0)  # no limit
-    daemon = auditd(**SMALL)
-    load = Load(audit, daemon)
+def messages_given_up(audit: Control, daemon: Auditd, load: Load) -> int:
+    """Send messages to a stopped daemon until kauditd gives up; return how many never came."""
     sent = 0
 
     def send() -> None:
@@ -155,7 +152,15 @@ def test_messages_kauditd_gave_up_are_reported_one_by_one(audit: Control, auditd
             sent += 20
 
     load.make(send)
-    missing = sent - load.in_log("TEST")
+    return sent - load.in_log("TEST")
+
+
+def test_messages_kauditd_gave_up_are_reported_one_by_one(audit: Control, auditd: StartAuditd):
+    audit.set_status(StatusMask.BACKLOG_WAIT_TIME, backlog_wait_time=0)
+    audit.set_status(StatusMask.BACKLOG_LIMIT, backlog_limit=0)  # no limit
+    daemon = auditd(**SMALL)
+    load = Load(audit, daemon)
+    missing = messages_given_up(audit, daemon, load)
     assert missing > 0
     load.wait_reported("events missing", missing)
     assert load.reported("kernel records lost") == 0
@@ -229,16 +234,7 @@ def test_events_found_missing_just_before_the_end_are_reported(
     audit.set_status(StatusMask.BACKLOG_WAIT_TIME, backlog_wait_time=0)
     audit.set_status(StatusMask.BACKLOG_LIMIT, backlog_limit=0)
     daemon = auditd(receive_buffer=1, status_interval=3600)
-    load, sent = Load(audit, daemon), 0
-
-    def send() -> None:
-        nonlocal sent
-        while sends_refused(daemon.process.pid) < GIVEN_UP:
-            for _ in range(20):
-                audit.user_message(b"op=test", TEST)
-            sent += 20
-
-    load.make(send)
-    missing = sent - load.in_log("TEST")
+    missing = messages_given_up(audit, daemon, Load(audit, daemon))
+    assert missing > 0
     assert daemon.stop() == 0
     assert f"events missing {missing}, " in daemon.told()
