@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _SHORTEST_PAUSE_S: Final = 0.002  # the rest of an event whose first record woke the loop
-_LONGEST_PAUSE_S: Final = 0.040  # while records keep coming
+_LONGEST_PAUSE_S: Final = 0.020  # while records keep coming
 _MANY: Final = 8 * SLOTS  # found in one look: the socket fills fast, and cold records cost more
 _MAX_RECEIVES: Final = 16  # in one go: signals and timers get their turn
 
@@ -74,6 +74,7 @@ class Source:
         self._watching = False
         self._timer: asyncio.TimerHandle | None = None
         self._pause_s = _SHORTEST_PAUSE_S / 2
+        self._empty_at = 0.0  # when a look found nothing, loop time; 0 when the last one did
         self._receive_buffer = 0
         self._started = False
         self._held = False
@@ -136,8 +137,9 @@ class Source:
     async def register(self, pid: int, timeout_s: float = 10.0) -> None:
         """Make `pid` the kernel's audit daemon and this socket the one records come to.
 
-        The acknowledgement comes among the records. A socket that was closed is opened again. Raises KernelError: EEXIST when another
-        daemon is alive, EPERM without the right or with the settings locked.
+        The acknowledgement comes among the records. A socket that was closed is opened again.
+        Raises KernelError: EEXIST when another daemon is alive, EPERM without the right or with
+        the settings locked.
         """
         if self._socket is None:
             self.open(self._receive_buffer)
@@ -200,12 +202,18 @@ class Source:
         if self._held or not self._started or self._socket is None:
             self._unwatch()
         elif found == 0:
-            self._pause_s = _SHORTEST_PAUSE_S / 2
+            self._empty_at = self._loop.time()
             self._watch()
         else:
             if self._watching:
                 self._watching = False
                 self._loop.remove_reader(self._fd)
+            if self._empty_at:
+                # events that come at the pace of the pauses find it empty each time without
+                # being few: only a silence longer than any pause makes the machine idle
+                if self._loop.time() - self._empty_at > _LONGEST_PAUSE_S:
+                    self._pause_s = _SHORTEST_PAUSE_S / 2
+                self._empty_at = 0.0
             self._pause_s = (
                 _SHORTEST_PAUSE_S if found >= _MANY else min(2 * self._pause_s, _LONGEST_PAUSE_S)
             )
