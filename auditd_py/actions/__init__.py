@@ -1,0 +1,1 @@
+"""What the daemon can do when something happens to its log: one file an action."""
