@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 from auditd_py.errors import ActionError
-from auditd_py.log.incident import Response
+from auditd_py.log.incident import Condition, Response
 
 if TYPE_CHECKING:
     from auditd_py.config.keywords import DaemonConfig
@@ -45,6 +45,19 @@ class Services(Protocol):
 
     def stop(self) -> None:
         """End the daemon."""
+
+
+class NoServices:
+    """Services where no daemon is: for a rehearsal, and to check settings."""
+
+    def tell(self, level: str, text: str) -> None:
+        """Keep it to oneself."""
+
+    def resume_logging(self) -> None:
+        """Leave a daemon that runs alone."""
+
+    def stop(self) -> None:
+        """Leave a daemon that runs alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +98,28 @@ class Action(ABC):
 
         Raises ActionError when it could not be done.
         """
+
+
+def make_actions(config: DaemonConfig, host: str, services: Services) -> dict[Condition, Action]:
+    """Return the actions `config` names. May block: a site's package is imported.
+
+    Raises ActionError with a line for each keyword whose action is not there or cannot be made;
+    such settings must not be used.
+    """
+    actions: dict[Condition, Action] = {}
+    problems = []
+    for condition in Condition:
+        setting = getattr(config, condition.value)
+        try:
+            given = Given(setting.path, config, host, services)
+            actions[condition] = find_action(setting.word)(given)
+        except ActionError as error:
+            problems.append(f"{condition} = {setting}: {error}")
+        except Exception as error:  # noqa: BLE001  around one action
+            problems.append(f"{condition} = {setting}: cannot be made: {error!r}")
+    if problems:
+        raise ActionError("\n".join(problems))
+    return actions
 
 
 def find_action(word: str) -> type[Action]:

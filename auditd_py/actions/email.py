@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import ssl
@@ -23,6 +24,8 @@ from auditd_py.errors import ActionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import aiosmtplib
 
     from auditd_py.log.incident import Incident
 
@@ -106,26 +109,43 @@ class Email(Action):
 
         config = self.given.config
         security = config.smtp_security
-        secure = security is not SmtpSecurity.NONE
-        user = config.smtp_user
         client = aiosmtplib.SMTP(
             hostname=config.smtp_server,
             port=_port(self),
-            username=user,
-            password=_password(config.smtp_password_file or "") if user else None,
             local_hostname=_host_name(self.given.host),  # else it would ask the name service
             timeout=_TRY_LIMIT_S,
             use_tls=security is SmtpSecurity.TLS,
-            start_tls=security is SmtpSecurity.STARTTLS,
-            tls_context=ssl.create_default_context() if secure else None,
+            start_tls=False,
+            tls_context=None if security is SmtpSecurity.NONE else ssl.create_default_context(),
         )
         try:
-            async with asyncio.timeout(_TRY_LIMIT_S), client:
-                await client.sendmail(
-                    str(message["From"]), [str(message["To"])], message.as_bytes(policy=SMTP)
-                )
+            async with asyncio.timeout(_TRY_LIMIT_S):
+                await client.connect()
+                try:
+                    await self._talk(client, message)
+                finally:
+                    _hang_up(client)
         except (aiosmtplib.SMTPException, OSError) as error:
             raise _failure(error) from error
+
+    async def _talk(self, client: aiosmtplib.SMTP, message: EmailMessage) -> None:
+        config = self.given.config
+        if config.smtp_security is SmtpSecurity.STARTTLS:
+            await client.starttls()
+        if config.smtp_user:
+            await client.login(config.smtp_user, _password(config.smtp_password_file or ""))
+        await client.sendmail(
+            str(message["From"]), [str(message["To"])], message.as_bytes(policy=SMTP)
+        )
+        with contextlib.suppress(OSError):  # the mail is the server's by now
+            await client.execute_command(b"QUIT")
+
+
+def _hang_up(client: aiosmtplib.SMTP) -> None:
+    # close() would wait for the server's goodbye, which outlives the event loop
+    if isinstance(client.transport, asyncio.WriteTransport):
+        client.transport.abort()
+    client.close()
 
 
 def _host_name(name: str) -> str:
@@ -149,7 +169,7 @@ def _failure(error: Exception) -> Exception:
     if isinstance(error, aiosmtplib.SMTPResponseException):
         text = f"the mail server answered {error.code} {' '.join(error.message.split())}"
         return _LaterError(text) if error.code < 500 else ActionError(text)
-    if isinstance(error, aiosmtplib.SMTPNotSupported):
+    if not isinstance(error, OSError):  # what the server does not know, STARTTLS for one
         return ActionError(f"the mail server cannot do it: {error}")
     return _LaterError(str(error) or f"no answer from the mail server in {_TRY_LIMIT_S:.0f} s")
 

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from auditd_py.actions.base import Given, find_action
+from auditd_py.actions.base import Given, NoServices, find_action
 from auditd_py.errors import ActionError
 from auditd_py.log.incident import Condition, Incident
 from auditd_py.log.space import FULL_BLOCKS, Limit
@@ -29,19 +29,6 @@ class Rehearsal:
     action: str
     ok: bool
     text: str
-
-
-class _NoServices:
-    # a rehearsal shows what it does in its table and leaves a running daemon alone
-
-    def tell(self, level: str, text: str) -> None:
-        pass
-
-    def resume_logging(self) -> None:
-        pass
-
-    def stop(self) -> None:
-        pass
 
 
 def rehearse(config: DaemonConfig, name: str, host: str) -> tuple[str, int]:
@@ -113,7 +100,7 @@ def _rehearse_one(
     incident = example(condition, config)
     limit_s = 60.0
     try:
-        action = find_action(setting.word)(Given(setting.path, config, host, _NoServices()))
+        action = find_action(setting.word)(Given(setting.path, config, host, NoServices()))
         limit_s = action.limit_s
     except Exception as error:  # noqa: BLE001  around one action
         return Rehearsal(condition.value, str(setting), ok=False, text=_said(error))

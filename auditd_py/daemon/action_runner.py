@@ -11,31 +11,29 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from auditd_py.actions import texts
-from auditd_py.actions.base import Action, Given, find_action
+from auditd_py.actions.base import make_actions
 from auditd_py.errors import ActionError
-from auditd_py.log.incident import Condition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from auditd_py.actions.base import Action
     from auditd_py.config.keywords import DaemonConfig
-    from auditd_py.log.incident import Incident, Response
+    from auditd_py.log.incident import Condition, Incident, Response
 
 _CLOSE_LIMIT_S: Final = 2.0
 
 
-class LoopServices:
-    """What the daemon does for its actions: from any thread to callables on the event loop."""
+class _Services:
+    # from any thread to callables on the event loop
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
-        *,
         tell: Callable[[str, str], None],
         resume_logging: Callable[[], None],
         stop: Callable[[], None],
     ) -> None:
-        self._loop = loop
+        self._loop = asyncio.get_running_loop()
         self._tell = tell
         self._resume_logging = resume_logging
         self._stop = stop
@@ -50,7 +48,6 @@ class LoopServices:
         self.call(self._stop)
 
     def call(self, function: Callable[..., None], *arguments: object) -> None:
-        """Call `function` on the event loop; nothing happens if that has ended."""
         try:
             self._loop.call_soon_threadsafe(function, *arguments)
         except RuntimeError:
@@ -84,15 +81,24 @@ class _Running:
 class ActionRunner:
     """Runs what is configured for an incident. All on the event loop, but for `load`.
 
-    Counted: actions `failed`, that `overran` their time, and `skipped` because the one before
+    `tell` logs, `resume_logging` opens the log again, `stop` ends the daemon: they are called on
+    the event loop. Counted: actions `failed`, that `overran` their time, and `skipped` because the one before
     was not done.
     """
 
-    def __init__(self, services: LoopServices, host: str) -> None:
+    def __init__(
+        self,
+        host: str,
+        *,
+        tell: Callable[[str, str], None],
+        resume_logging: Callable[[], None],
+        stop: Callable[[], None],
+    ) -> None:
         self.failed = 0
         self.overran = 0
         self.skipped = 0
-        self._services = services
+        self._tell = tell
+        self._services = _Services(tell, resume_logging, stop)
         self._host = host
         self._loop = asyncio.get_running_loop()
         self._configured: Configured | None = None
@@ -106,25 +112,8 @@ class ActionRunner:
         return len(self._running)
 
     def load(self, config: DaemonConfig) -> Configured:
-        """Return the actions `config` names. May block, in any thread.
-
-        Raises ActionError that names each keyword whose action is not there or cannot be made;
-        such settings must not be used.
-        """
-        actions: dict[Condition, Action] = {}
-        problems = []
-        for condition in Condition:
-            setting = getattr(config, condition.value)
-            try:
-                given = Given(setting.path, config, self._host, self._services)
-                actions[condition] = find_action(setting.word)(given)
-            except ActionError as error:
-                problems.append(f"{condition}: {error}")
-            except Exception as error:  # noqa: BLE001  around one action
-                problems.append(f"{condition}: {setting.word}: {error!r}")
-        if problems:
-            raise ActionError("\n".join(problems))
-        return Configured(config, actions)
+        """Return the actions `config` names, to be used or not. As make_actions, in any thread."""
+        return Configured(config, make_actions(config, self._host, self._services))
 
     def use(self, configured: Configured) -> None:
         """Run these from now on; those that run already go on."""
@@ -141,7 +130,7 @@ class ActionRunner:
         key = (condition, setting)
         if key in self._running:
             self.skipped += 1
-            self._services.tell("error", f"{setting}: not started again, the last one still runs")
+            self._tell("error", f"{setting}: not started again, the last one still runs")
             return
         action = configured.actions[condition]
         thread = threading.Thread(
@@ -162,20 +151,20 @@ class ActionRunner:
                 await self._idle.wait()
         except TimeoutError:
             for running in self._running.values():
-                self._services.tell("warning", f"{running.setting}: still runs, not waited for")
+                self._tell("warning", f"{running.setting}: still runs, not waited for")
         for running in self._running.values():
             running.timer.cancel()
 
     def _announce(self, incident: Incident, config: DaemonConfig) -> None:
         word = getattr(config, incident.condition.value).word
         if texts.announced(incident.condition, word):
-            self._services.tell(*texts.warning(incident, config))
+            self._tell(*texts.warning(incident, config))
 
     def _over(self, key: tuple[Condition, str], limit_s: float) -> None:
         running = self._running[key]
         running.over = True
         self.overran += 1
-        self._services.tell("error", f"{running.setting}: took longer than {limit_s:.0f} s")
+        self._tell("error", f"{running.setting}: took longer than {limit_s:.0f} s")
 
     def _ended(self, key: tuple[Condition, str], failure: str) -> None:
         running = self._running.pop(key)
@@ -184,9 +173,9 @@ class ActionRunner:
             self._idle.set()
         if failure:
             self.failed += 1
-            self._services.tell("error", f"{running.setting}: {failure}")
+            self._tell("error", f"{running.setting}: {failure}")
         elif running.over:
-            self._services.tell("notice", f"{running.setting}: done at last")
+            self._tell("notice", f"{running.setting}: done at last")
 
     # in the action's thread
 

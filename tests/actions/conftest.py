@@ -90,7 +90,7 @@ def in_thread() -> Callable[[Callable[[], object]], object]:
         def keep() -> None:
             try:
                 outcome.append(work())
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  raised below
                 outcome.append(error)
 
         thread = threading.Thread(target=keep, daemon=True)

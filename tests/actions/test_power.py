@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -26,25 +27,33 @@ RUN = power.run_command  # before it is replaced; for harmless programs
 TOLD = "The audit system has no disk space left and is now {} for admin corrective action.\n"
 
 
-@pytest.fixture(params=[True, False], ids=["systemd", "no systemd"])
-def systemd(request, tmp_path, monkeypatch) -> bool:
-    monkeypatch.setattr(power, "_SYSTEMD", str(tmp_path if request.param else tmp_path / "none"))
-    return bool(request.param)
+@pytest.mark.parametrize(
+    ("action", "systemd", "command"),
+    [
+        (Single, "/", ["systemctl", "rescue"]),
+        (Single, "/no/systemd", ["/sbin/init", "1"]),
+        (Halt, "/", ["systemctl", "poweroff"]),
+        (Halt, "/no/systemd", ["/sbin/init", "0"]),
+    ],
+)
+def test_the_command_is_that_of_the_init_system(action, systemd, command, given, monkeypatch):
+    monkeypatch.setattr(power, "_SYSTEMD", systemd)
+    noted: list[list[str]] = []
+    monkeypatch.setattr(power, "run_command", lambda argv, *_: noted.append(list(argv)))
+    action(given()).run(FULL)
+    assert noted == [["wall"], command]
 
 
 @pytest.mark.parametrize(
-    ("action", "what", "with_systemd", "without"),
-    [
-        (Single, "changing the system to single user mode", ["systemctl", "rescue"], ["/sbin/init", "1"]),
-        (Halt, "halting the system", ["systemctl", "poweroff"], ["/sbin/init", "0"]),
-    ],
-)  # fmt: skip
-def test_terminals_are_told_then_the_command_runs_then_the_daemon_ends(
-    systemd, given, services, commands, action, what, with_systemd, without
+    ("action", "what"),
+    [(Single, "changing the system to single user mode"), (Halt, "halting the system")],
+)
+def test_terminals_are_told_before_the_command_runs_and_the_daemon_ends(
+    given, services, commands, action, what
 ):
     action(given()).run(FULL)
-    command = with_systemd if systemd else without
-    assert commands == [(["wall"], TOLD.format(what)), (command, "")]
+    assert commands[0] == (["wall"], TOLD.format(what))
+    assert len(commands) == 2
     text = f"The audit daemon is now {what} and exiting due to no space left on logging partition"
     assert services.told == [("alert", text)]
     assert services.stopped == 1
@@ -139,12 +148,11 @@ def test_the_terminal_of_a_login_shows_the_message(terminals):
 
 
 def test_a_terminal_that_is_not_read_holds_nothing_up(terminals):
-    master, line = terminals
+    _, line = terminals
     full = os.open(f"/dev/{line}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
     try:
-        with pytest.raises(BlockingIOError):
-            while True:
-                os.write(full, b"x" * 4096)
+        while select.select([], [full], [], 0)[1]:
+            os.write(full, b"x" * 4096)
     finally:
         os.close(full)
     other_master, other_slave = pty.openpty()
@@ -157,3 +165,12 @@ def test_a_terminal_that_is_not_read_holds_nothing_up(terminals):
     finally:
         os.close(other_slave)
         os.close(other_master)
+
+
+def test_a_daemon_for_tests_runs_none_of_the_commands(tmp_path):
+    code = (
+        "import sys; from tests.actions import harmless_auditd as h; h.replace(sys.argv[1]);"
+        "from auditd_py.actions import power; power.tell_terminals('x'); power.run_command(['x', 'y'])"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "notes")], cwd=ROOT, check=True)
+    assert (tmp_path / "notes").read_text() == "wall\nx y\n"

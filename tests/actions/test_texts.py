@@ -11,6 +11,8 @@ from auditd_py.config.words import ActionWord
 from auditd_py.log.incident import Condition, Incident
 
 C = Condition
+LOW = "Audit daemon is low on disk space for logging."
+FULL = "If the disk becomes full, audit will halt."
 PATH = "/var/log/audit/audit.log"
 CONFIG = DaemonConfig(
     space_left=Space(75),
@@ -30,13 +32,11 @@ def incident(condition: Condition, free: int | None = 70 << 20) -> Incident:
         (C.LOG_SIZE, "error", "Audit daemon log file is larger than max size"),
         (
             C.SPACE_LEFT, "alert",
-            "Audit daemon is low on disk space for logging. If the admin space left threshold is "
-            "reached, audit will single. If the disk becomes full, audit will halt.",
+            f"{LOW} If the admin space left threshold is reached, audit will single. {FULL}",
         ),
         (
             C.ADMIN_SPACE_LEFT, "alert",
-            "Audit daemon is low on disk space for logging. "
-            "If the disk becomes full, audit will halt.",
+            f"{LOW} {FULL}",
         ),
         (C.DISK_FULL, "alert", "Audit daemon has no space left on logging partition"),
         (
@@ -78,18 +78,17 @@ def test_lines_of_suspend_single_and_halt_say_why(condition, suspending, halting
     [
         (
             C.ADMIN_SPACE_LEFT, ActionWord.HALT,
-            "The audit system is low on disk space and is now halting the system for admin "
-            "corrective action.",
+            "is low on disk space and is now halting the system",
         ),
         (
             C.DISK_ERROR, ActionWord.SINGLE,
-            "The audit system cannot write to its disk and is now changing the system to single "
-            "user mode for admin corrective action.",
+            "cannot write to its disk and is now changing the system to single user mode",
         ),
     ],
 )  # fmt: skip
 def test_terminals_are_told_the_true_reason(condition, word, text):
-    assert texts.wall(condition, word) == text
+    told = f"The audit system {text} for admin corrective action."
+    assert texts.wall(condition, word) == told
 
 
 @pytest.mark.parametrize("word", list(ActionWord))
