@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from auditd_py.config.keywords import DaemonConfig
     from auditd_py.log.incident import Incident
 
+LIMIT_MAX_S: Final = 7 * 86400
 GROUP: Final = "auditd_py.actions"
 
 _OURS: Final = {
@@ -112,7 +113,7 @@ def make_actions(config: DaemonConfig, host: str, services: Services) -> dict[Co
         setting = getattr(config, condition.value)
         try:
             given = Given(setting.path, config, host, services)
-            actions[condition] = find_action(setting.word)(given)
+            actions[condition] = _made(find_action(setting.word)(given))
         except ActionError as error:
             problems.append(f"{condition} = {setting}: {error}")
         except Exception as error:  # noqa: BLE001  around one action
@@ -134,6 +135,12 @@ def find_action(word: str) -> type[Action]:
     if not isinstance(found.response, Response):
         raise ActionError(f"{word}: its response {found.response!r} is not a Response")
     return found
+
+
+def _made(action: Action) -> Action:
+    if not 0 < action.limit_s <= LIMIT_MAX_S:
+        raise ActionError(f"limit_s = {action.limit_s}: up to {LIMIT_MAX_S} is allowed")
+    return action
 
 
 def _load_of_site(word: str) -> object:

@@ -24,22 +24,27 @@ if TYPE_CHECKING:
 _CLOSE_LIMIT_S: Final = 2.0
 
 
-class _Services:
-    # from any thread to callables on the event loop
+class LoopServices:
+    """What the daemon does for its actions: from any thread to callables on the event loop.
+
+    `log` is the callable for `tell` itself, for whoever is on the event loop.
+    """
 
     def __init__(
         self,
+        loop: asyncio.AbstractEventLoop,
+        *,
         tell: Callable[[str, str], None],
         resume_logging: Callable[[], None],
         stop: Callable[[], None],
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._tell = tell
+        self.log = tell
+        self._loop = loop
         self._resume_logging = resume_logging
         self._stop = stop
 
     def tell(self, level: str, text: str) -> None:
-        self.call(self._tell, level, text)
+        self.call(self.log, level, text)
 
     def resume_logging(self) -> None:
         self.call(self._resume_logging)
@@ -81,24 +86,16 @@ class _Running:
 class ActionRunner:
     """Runs what is configured for an incident. All on the event loop, but for `load`.
 
-    `tell` logs, `resume_logging` opens the log again, `stop` ends the daemon: they are called on
-    the event loop. Counted: actions `failed`, that `overran` their time, and `skipped` because the one before
+    Counted: actions `failed`, that `overran` their time, and `skipped` because the one before
     was not done.
     """
 
-    def __init__(
-        self,
-        host: str,
-        *,
-        tell: Callable[[str, str], None],
-        resume_logging: Callable[[], None],
-        stop: Callable[[], None],
-    ) -> None:
+    def __init__(self, services: LoopServices, host: str) -> None:
         self.failed = 0
         self.overran = 0
         self.skipped = 0
-        self._tell = tell
-        self._services = _Services(tell, resume_logging, stop)
+        self._services = services
+        self._log = services.log
         self._host = host
         self._loop = asyncio.get_running_loop()
         self._configured: Configured | None = None
@@ -130,7 +127,7 @@ class ActionRunner:
         key = (condition, setting)
         if key in self._running:
             self.skipped += 1
-            self._tell("error", f"{setting}: not started again, the last one still runs")
+            self._log("error", f"{setting}: not started again, the last one still runs")
             return
         action = configured.actions[condition]
         thread = threading.Thread(
@@ -151,20 +148,20 @@ class ActionRunner:
                 await self._idle.wait()
         except TimeoutError:
             for running in self._running.values():
-                self._tell("warning", f"{running.setting}: still runs, not waited for")
+                self._log("warning", f"{running.setting}: still runs, not waited for")
         for running in self._running.values():
             running.timer.cancel()
 
     def _announce(self, incident: Incident, config: DaemonConfig) -> None:
         word = getattr(config, incident.condition.value).word
         if texts.announced(incident.condition, word):
-            self._tell(*texts.warning(incident, config))
+            self._log(*texts.warning(incident, config))
 
     def _over(self, key: tuple[Condition, str], limit_s: float) -> None:
         running = self._running[key]
         running.over = True
         self.overran += 1
-        self._tell("error", f"{running.setting}: took longer than {limit_s:.0f} s")
+        self._log("error", f"{running.setting}: took longer than {limit_s:.0f} s")
 
     def _ended(self, key: tuple[Condition, str], failure: str) -> None:
         running = self._running.pop(key)
@@ -173,9 +170,9 @@ class ActionRunner:
             self._idle.set()
         if failure:
             self.failed += 1
-            self._tell("error", f"{running.setting}: {failure}")
+            self._log("error", f"{running.setting}: {failure}")
         elif running.over:
-            self._tell("notice", f"{running.setting}: done at last")
+            self._log("notice", f"{running.setting}: done at last")
 
     # in the action's thread
 

@@ -60,6 +60,10 @@ class Incomplete(Action):
     pass
 
 
+class OddLimit(Paging):
+    limit_s = float("inf")
+
+
 class OddResponse(Paging):
     response = "go on"
 
@@ -76,6 +80,7 @@ exits = site_actions:Exits
 refuses = site_actions:Refuses
 cannot_be_made = site_actions:CannotBeMade
 incomplete = site_actions:Incomplete
+odd_limit = site_actions:OddLimit
 odd_response = site_actions:OddResponse
 not_an_action = site_actions:not_an_action
 not_there = site_actions:NotThere

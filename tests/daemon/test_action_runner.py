@@ -14,7 +14,7 @@ import pytest
 from auditd_py.actions import power, system_log
 from auditd_py.config.keywords import DaemonConfig
 from auditd_py.config.values import Action
-from auditd_py.daemon.action_runner import ActionRunner
+from auditd_py.daemon.action_runner import ActionRunner, LoopServices
 from auditd_py.errors import ActionError
 from auditd_py.log.incident import Condition, Incident, Response
 from tests.actions.site import install_site_package
@@ -51,12 +51,13 @@ async def runner(daemon: Daemon, tmp_path: Path, monkeypatch) -> AsyncIterator[A
     monkeypatch.delitem(sys.modules, "site_actions", raising=False)
     monkeypatch.setattr(system_log, "_SOCKET", str(tmp_path / "log"))
     monkeypatch.setattr(power, "run_command", lambda *_: daemon.asked.append("command"))
-    found = ActionRunner(
-        "web1",
+    services = LoopServices(
+        asyncio.get_running_loop(),
         tell=daemon.tell,
         resume_logging=lambda: daemon.asked.append("resume"),
         stop=lambda: daemon.asked.append("stop"),
     )
+    found = ActionRunner(services, "web1")
     yield found
     await found.close(0.01)
 
@@ -136,8 +137,8 @@ async def test_the_end_waits_a_moment_and_names_what_it_leaves(runner, use, daem
     started = time.monotonic()
     await runner.close(0.1)
     assert 0.09 < time.monotonic() - started < 2
-    assert daemon.told[-1] == ("warning", "disk_full_action = blocks: still runs, not waited for")
-    assert ("notice", "paging x: space_left_action") in daemon.told
+    assert ("warning", "disk_full_action = blocks: still runs, not waited for") in daemon.told
+    await until(lambda: ("notice", "paging x: space_left_action") in daemon.told)
 
 
 async def test_the_end_waits_for_nothing_when_nothing_runs(runner, use):
@@ -214,6 +215,7 @@ async def test_responses_are_those_of_the_actions(runner):
 async def test_settings_with_actions_that_cannot_be_made_are_refused_with_all_that_is_wrong(runner):
     config = DaemonConfig.model_validate(
         {
+            "max_log_file_action": Action("odd_limit"),
             "space_left_action": Action("cannot_be_made"),
             "admin_space_left_action": Action("incomplete"),
             "disk_full_action": Action("not_there"),
@@ -222,7 +224,8 @@ async def test_settings_with_actions_that_cannot_be_made_are_refused_with_all_th
     )
     with pytest.raises(ActionError) as caught:
         runner.load(config)
-    lines = str(caught.value).splitlines()
+    first, *lines = str(caught.value).splitlines()
+    assert first.startswith("max_log_file_action = odd_limit: limit_s = inf")
     assert lines[0] == "space_left_action = cannot_be_made: needs a pager's name"
     assert lines[1].startswith("admin_space_left_action = incomplete: cannot be made: TypeError")
     assert lines[2].startswith("disk_full_action = not_there: not_there: site_actions:NotThere")
