@@ -10,6 +10,8 @@ import time
 from datetime import datetime
 
 import pytest
+from hypothesis import given as given_texts
+from hypothesis import strategies as st
 
 from auditd_py.actions import system_log
 from auditd_py.actions.syslog import Syslog
@@ -70,6 +72,14 @@ def test_a_host_name_is_one_word_of_ascii(host, shown):
     now = datetime.now().astimezone()
     line = system_log.syslog_line("info", "text", message_id="x", host=host, now=now)
     assert parsed(line)[2] == shown
+
+
+@given_texts(text=st.text(min_size=1), host=st.text())
+def test_any_text_is_one_line(text, host):
+    now = datetime.now().astimezone()
+    line = system_log.syslog_line("info", text, message_id="x", host=host, now=now)
+    assert parsed(line)[0] == "30"
+    assert not re.search(rb"[\x00-\x1f\x7f]", line)
 
 
 def test_a_log_daemon_that_takes_streams_gets_one(log_path, given):

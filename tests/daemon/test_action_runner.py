@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 import threading
 import time
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditd_py.actions import power, system_log
+from auditd_py.actions.email import Email
 from auditd_py.config.keywords import DaemonConfig
 from auditd_py.config.values import Action
 from auditd_py.daemon.action_runner import ActionRunner, LoopServices
@@ -128,6 +130,28 @@ async def test_an_action_that_blocks_for_ever_holds_up_nothing(runner, use, daem
     use(disk_full_action="paging y")
     runner.run(incident())
     await until(lambda: ("notice", "paging y: disk_full_action") in daemon.told)
+
+
+async def test_a_dead_mail_server_costs_nothing_else(runner, daemon, monkeypatch):
+    monkeypatch.setattr(Email, "delays_s", (0.1, 0.1))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    config = DaemonConfig.model_validate(
+        {
+            "smtp_server": "127.0.0.1",
+            "smtp_port": port,
+            "space_left_action": Action("email"),
+            "disk_full_action": Action("paging", "x"),
+        }
+    )
+    runner.use(runner.load(config))
+    runner.run(incident(Condition.SPACE_LEFT))
+    runner.run(incident())
+    await until(lambda: ("notice", "paging x: disk_full_action") in daemon.told)
+    assert runner.running == 1
+    await until(lambda: not runner.running)
+    assert runner.failed == 1
+    assert daemon.told[-1][1].startswith("space_left_action = email: mail not sent: after 3 tries")
 
 
 async def test_the_end_waits_a_moment_and_names_what_it_leaves(runner, use, daemon):
