@@ -60,3 +60,42 @@ class LogError(AuditError):
         self.path = path
         self.reason = reason
         self.errno = errno
+
+
+class ActionError(AuditError):
+    """An action of auditd.conf could not be done."""
+
+
+class RuleError(AuditError):
+    """A rule cannot be used; whoever wrote it must change it.
+
+    `reason` says why. `text` is the line it stands in and `span` the offending part of it, from
+    and up to a position. `suggestion` is the nearest word that is allowed, empty if none is
+    near. `where` is `file:line`, empty for a command line.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        text: str = "",
+        span: tuple[int, int] = (0, 0),
+        suggestion: str = "",
+        where: str = "",
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.text = text
+        self.span = span
+        self.suggestion = suggestion
+        self.where = where
+
+    def __str__(self) -> str:
+        lines = [f"{self.where}: {self.reason}" if self.where else self.reason]
+        start, end = self.span
+        hint = f"did you mean {self.suggestion}?" if self.suggestion else ""
+        if self.text and end > start:
+            lines.append("  " + "".join(c if c.isprintable() else "?" for c in self.text))
+            lines.append(f"  {' ' * start}{'^' * (end - start)} {hint}".rstrip())
+        elif hint:
+            lines.append(f"  {hint}")
+        return "\n".join(lines)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from benchmarks import slot
-from benchmarks.programs import LOG_PARENT, Load, Taker, sync_write_s
+from benchmarks.programs import LOG_PARENT, NUM_LOGS, Load, Taker, sync_write_s
 from benchmarks.rows import Who
 
 if TYPE_CHECKING:
@@ -128,24 +128,57 @@ def _run(
 
 
 class _Watch:
-    """Looks at how far a taker is: by the end of its log, the floor by its count."""
+    """Looks at how far a taker is: by the end of its log, the floor by its count.
+
+    Positions go on through rotated logs, as if they were one file.
+    """
 
     def __init__(self, taker: Taker) -> None:
         self._taker = taker
         self._floor = taker.who is Who.FLOOR
-        self._log = -1 if self._floor else os.open(taker.log_path, os.O_RDONLY | os.O_CLOEXEC)
+        self._logs: list[int] = []  # descriptors, the oldest log first
+        self._inode = 0
         self._wanted = 0
         self.position = 0
 
     def close(self) -> None:
-        if self._log >= 0:
-            os.close(self._log)
+        for log in self._logs:
+            os.close(log)
 
     def look(self) -> bool:
         """Take note of the position; return whether it is another than before."""
         before = self.position
-        self.position = self._taker.floor_events() if self._floor else os.fstat(self._log).st_size
+        if self._floor:
+            self.position = self._taker.floor_events()
+        else:
+            self._follow()
+            self.position = sum(os.fstat(log).st_size for log in self._logs)
         return self.position != before
+
+    def _follow(self) -> None:
+        try:
+            if os.stat(self._taker.log_path).st_ino == self._inode:
+                return
+            log = os.open(self._taker.log_path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return  # in the middle of a rotation
+        missed = self._missed()
+        self._logs += [*missed, log]
+        self._inode = os.fstat(log).st_ino
+
+    def _missed(self) -> list[int]:
+        """Return descriptors of the logs begun and rotated away since the last look."""
+        found: list[int] = []
+        if not self._logs:
+            return found
+        last = os.fstat(self._logs[-1]).st_ino
+        for number in range(1, NUM_LOGS):
+            log = os.open(f"{self._taker.log_path}.{number}", os.O_RDONLY | os.O_CLOEXEC)
+            if os.fstat(log).st_ino == last:
+                os.close(log)
+                break
+            found.insert(0, log)
+        return found
 
     def begin(self) -> int:
         """Return the position that the load starts from."""
@@ -174,19 +207,25 @@ class _Watch:
             return self.position - begin, 0
         name = b" pid=%d auid=" % pid  # once in each SYSCALL record, in no other
         events = records = 0
-        rest = b""
-        while block := os.pread(self._log, BLOCK, begin):
-            begin += len(block)
-            records += block.count(b"\n")
-            block = rest + block
-            events += block.count(name)
-            rest = block[-len(name) + 1 :]  # too short to be counted twice
+        self.look()
+        for log in self._logs:
+            rest = b""
+            while block := os.pread(log, BLOCK, begin):
+                begin += len(block)
+                records += block.count(b"\n")
+                block = rest + block
+                events += block.count(name)
+                rest = block[-len(name) + 1 :]  # too short to be counted twice
+            begin = max(0, begin - os.fstat(log).st_size)
         return events, records
 
     def _drained(self, mark: bytes) -> bool:
         if self._floor:
             return self.position >= self._wanted
-        tail = os.pread(self._log, TAIL, max(self.position - TAIL, 0))
+        tail = b""
+        for log in self._logs[-2:]:  # the last event may be at the end of a log just rotated away
+            size = os.fstat(log).st_size
+            tail += os.pread(log, TAIL, max(size - TAIL, 0))
         last = tail.find(mark)
         # PROCTITLE is the last record of an event that is written
         return last >= 0 and b"\ntype=PROCTITLE " in tail[last:] and tail.endswith(b"\n")

@@ -27,6 +27,7 @@ PEERS: Final = os.path.join(ROOT, ".cache", "peers")
 OURS: Final = (sys.executable, "-m", "auditd_py", "auditd")
 
 LOG_PARENT: Final = "/var/log"  # auditd wants every component to be root's
+NUM_LOGS: Final = 99
 START_S: Final = 20.0
 STOP_S: Final = 20.0
 
@@ -73,7 +74,11 @@ def peer_version() -> str:
 
 
 def auditd_conf(row: Row, folder: str) -> str:
-    """Return auditd.conf for `row`: rotation, space actions and plugins out of the way."""
+    """Return auditd.conf for `row`, with space actions and plugins out of the way.
+
+    So is rotation, unless the row is about it; no log is removed, so that all can be counted.
+    """
+    rotates = bool(row.max_log_file)
     return f"""\
 local_events = yes
 write_logs = yes
@@ -82,9 +87,9 @@ log_group = root
 log_format = {row.log_format}
 flush = {row.flush}
 freq = 50
-max_log_file = 9999
-num_logs = 0
-max_log_file_action = IGNORE
+max_log_file = {row.max_log_file or 9999}
+num_logs = {NUM_LOGS if rotates else 0}
+max_log_file_action = {"ROTATE" if rotates else "IGNORE"}
 priority_boost = 4
 name_format = NONE
 space_left = 75

@@ -66,6 +66,7 @@ class Row:
     seconds: int = 0
     log_format: str = "RAW"
     flush: str = "INCREMENTAL_ASYNC"
+    max_log_file: int = 0  # MiB, with rotation; 0 = nothing rotates
 
 
 BOTH = (Who.C, Who.OURS)
@@ -121,6 +122,14 @@ ROWS = (
         BOTH,
         (Target(Metric.RATE, 5, Who.C),),
         flush="SYNC",
+    ),
+    Row(
+        "rotate",
+        "100,000 getpgid, RAW, max_log_file = 1",
+        BOTH,
+        (Target(Metric.RATE, 1.5, Who.C),),
+        events=100_000,
+        max_log_file=1,
     ),
     Row(
         "memory",

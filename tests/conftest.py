@@ -92,11 +92,18 @@ def audit(root: None) -> Iterator[Control]:
 
 @pytest.fixture
 def auditd(log_dir: Path) -> Iterator[Callable[..., Auditd]]:
-    """Start our daemon: auditd(*arguments, **settings of auditd.conf)."""
+    """Start our daemon: auditd(*arguments, **settings of auditd.conf).
+
+    With `commands` the actions single and halt write their command to that file and run nothing.
+    """
     with contextlib.ExitStack() as stack:
 
-        def start(*arguments: str, ready: bool = True, **settings: object) -> Auditd:
+        def start(
+            *arguments: str, ready: bool = True, commands: Path | None = None, **settings: object
+        ) -> Auditd:
             daemon = Auditd(log_dir, arguments, settings)
+            if commands is not None:
+                daemon.program = ("-m", "tests.actions.harmless_auditd", str(commands))
             stack.callback(daemon.end)
             daemon.start()
             if ready:
@@ -161,7 +168,71 @@ def loop_mount(log_dir: Path) -> Iterator[Callable[[int], Path]]:
 
     yield mount
     for place in mounted:
-        subprocess.run(["umount", str(place)], check=True, timeout=30)
+        # lazily: a daemon of a failed test may still have its log there
+        subprocess.run(["umount", "-l", str(place)], check=True, timeout=30)
+
+
+@pytest.fixture
+def tmpfs_mount(log_dir: Path) -> Iterator[Callable[[int], Path]]:
+    """Mount a tmpfs of so many MiB below /var/log."""
+    place = log_dir / "tmpfs"
+
+    def mount(mib: int) -> Path:
+        place.mkdir()
+        options = f"size={mib}m,mode=0700"
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], check=True, timeout=30
+        )
+        return place
+
+    yield mount
+    if place.exists():
+        subprocess.run(["umount", "-l", str(place)], check=True, timeout=30)
+
+
+class FaultFs:
+    """A mounted file system that fails on demand, see fault_fs.py."""
+
+    def __init__(self, folder: Path) -> None:
+        self.place = folder / "faulty"
+        self._mode = folder / "fault-mode"
+        self._backing = folder / "backing"
+        self.process: subprocess.Popen[bytes]
+
+    def mount(self) -> None:
+        """Mount it; nothing fails yet."""
+        for path in (self.place, self._backing):
+            path.mkdir(mode=0o700)
+        self.fail("ok")
+        self.process = subprocess.Popen(
+            [sys.executable, "tests/fault_fs.py", self._backing, self.place, self._mode],
+            cwd=ROOT, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        wait_for(lambda: self.place.is_mount() or self.process.poll() is not None, "it is mounted")
+        if self.process.poll() is not None:
+            assert self.process.stderr
+            unavailable(f"needs FUSE: {self.process.stderr.read().decode()[-300:]}")
+
+    def fail(self, mode: str) -> None:
+        """Fail with the errno called `mode` from now on; `ok` and `block` as in fault_fs.py."""
+        new = self._mode.with_suffix(".new")
+        new.write_text(mode)
+        new.replace(self._mode)
+
+    def unmount(self) -> None:
+        """End it."""
+        self.fail("ok")
+        subprocess.run(["umount", str(self.place)], check=False, capture_output=True, timeout=30)
+        self.process.communicate(timeout=30)
+
+
+@pytest.fixture
+def fault_fs(log_dir: Path) -> Iterator[FaultFs]:
+    """Give a file system that fails on demand."""
+    fs = FaultFs(log_dir)
+    fs.mount()
+    yield fs
+    fs.unmount()
 
 
 assert sys.version_info >= (3, 11)

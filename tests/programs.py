@@ -80,9 +80,14 @@ class Auditd:
     """Our daemon as a process; readiness and state come through its notify socket."""
 
     def __init__(
-        self, folder: Path, arguments: tuple[str, ...], settings: dict[str, object]
+        self,
+        folder: Path,
+        arguments: tuple[str, ...],
+        settings: dict[str, object],
+        program: tuple[str, ...] = ("-m", "auditd_py", "auditd"),
     ) -> None:
         self.folder = folder
+        self.program = program
         self.arguments = arguments
         self.conf = folder / "conf"
         self.log = folder / "audit.log"
@@ -107,7 +112,7 @@ class Auditd:
         arguments = self.arguments or ("-n",)
         with self.messages.open("ab") as messages:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "auditd_py", "auditd", *arguments, "-c", str(self.conf)],
+                [sys.executable, *self.program, *arguments, "-c", str(self.conf)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if "-f" in arguments else messages,
                 stderr=messages,

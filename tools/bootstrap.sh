@@ -27,6 +27,7 @@ if [ "$purpose" != run ]; then
     # libraries of the C daemon that tests and benchmarks run beside ours (tools/peers.sh)
     ldconfig -p 2>/dev/null | grep -q 'libwrap\.so\.0' || /sbin/ldconfig -p 2>/dev/null | grep -q 'libwrap\.so\.0' || need libwrap0
     ldconfig -p 2>/dev/null | grep -q 'libgssapi_krb5\.so\.2' || /sbin/ldconfig -p 2>/dev/null | grep -q 'libgssapi_krb5\.so\.2' || need libgssapi-krb5-2
+    ldconfig -p 2>/dev/null | grep -q 'libfuse3\.so\.3' || /sbin/ldconfig -p 2>/dev/null | grep -q 'libfuse3\.so\.3' || need libfuse3-3
     command -v gcc >/dev/null 2>&1 || need gcc
     [ -e /usr/include/stdio.h ] || need libc6-dev
     [ -e /usr/include/linux/audit.h ] || need linux-libc-dev

@@ -17,6 +17,7 @@ HEADINGS = {
     "write_logs": "The log",
     "max_log_file": "Size of the log",
     "space_left": "Space on the disk of the log",
+    "smtp_server": "Mail of the email action",
     "tcp_listen_port": "Records from other hosts",
     "plugin_dir": "Plugins",
     "disp_qos": "Accepted for the sake of old files",

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from auditd_py import __version__
-from auditd_py.errors import AuditError, ConfigError
+from auditd_py.errors import ActionError, AuditError, ConfigError
 from auditd_py.netlink.privilege import CAP_AUDIT_CONTROL, has_capability
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     add("-c", "--config_file", default=CONFIG_DIRECTORY, metavar="DIR",
         help=f"directory of auditd.conf (default {CONFIG_DIRECTORY})")  # fmt: skip
     add("--check-config", action="store_true", help="report every error of auditd.conf and exit")
+    add("--test-actions", nargs="?", const="", metavar="NAME",
+        help="rehearse the actions of auditd.conf, or those of one keyword or word, and exit")  # fmt: skip
     add("--check-privilege", action="store_true", help="say whether this process may be the daemon")
     add("--observe", action="store_true", help="show records beside another daemon, change nothing")
     add("--output", metavar="FILE", help="with --observe: append to FILE")
@@ -76,16 +78,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _may_be_daemon()  # an ordinary user is told that as well
         return EXIT_CONFIG
     if options.check_config:
-        for warning in loaded.warnings:
-            print(warning, file=sys.stderr)
-        print(f"{path}: no errors")
-        return 0
+        return _check(path, loaded)
+    if options.test_actions is not None:
+        return _rehearse(loaded, options.test_actions)
     if options.observe:
         return _observe(loaded, options.output)
     needed = loaded.config.local_events or os.geteuid() != 0
     if needed and not _may_be_daemon():
         return EXIT_PRIVILEGE
     return _serve(path, loaded, options)
+
+
+def _check(path: str, loaded: Loaded) -> int:
+    import platform
+
+    from auditd_py.actions.base import NoServices, make_actions
+
+    for warning in loaded.warnings:
+        print(warning, file=sys.stderr)
+    try:
+        make_actions(loaded.config, platform.node(), NoServices())
+    except ActionError as error:
+        for line in str(error).splitlines():
+            print(f"{path}: {line}", file=sys.stderr)
+        return EXIT_CONFIG
+    print(f"{path}: no errors")
+    return 0
 
 
 def _may_be_daemon() -> bool:
@@ -102,6 +120,16 @@ def _may_be_daemon() -> bool:
         file=sys.stderr,
     )
     return False
+
+
+def _rehearse(loaded: Loaded, name: str) -> int:
+    import platform
+
+    from auditd_py.actions.rehearsal import rehearse
+
+    table, status = rehearse(loaded.config, name, platform.node())
+    print(table, end="")
+    return status
 
 
 def _observe(loaded: Loaded, output: str | None) -> int:

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from auditd_py.config.nv import shown
-from auditd_py.config.words import ActionWord, CryptoProfile, Flush, NameFormat, Transport
+from auditd_py.config.words import (
+    ActionWord,
+    Compression,
+    CryptoProfile,
+    Flush,
+    NameFormat,
+    SmtpSecurity,
+    Transport,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +39,11 @@ ACTIONS = (
     "disk_error_action",
     "overflow_action",
 )
+SENDMAIL = ("/usr/sbin/sendmail", "/usr/lib/sendmail")
+_POWER: dict[str, str] = {
+    ActionWord.SINGLE: "takes this host to single user mode",
+    ActionWord.HALT: "powers this host off",
+}
 _ACCOUNT = re.compile(r"[A-Za-z0-9@._+-]{2,}")
 
 
@@ -56,7 +69,14 @@ def findings(config: DaemonConfig, bad: frozenset[str], host: Host) -> Iterator[
         yield from _log_file(config.log_file, host)
     for keyword in ACTIONS:
         if keyword not in bad:
-            yield from _program(keyword, getattr(config, keyword), host)
+            action = getattr(config, keyword)
+            yield from _program(keyword, action, host)
+            yield from _power(keyword, action)
+            yield from _sendmail(keyword, action, config, host)
+    if "smtp_password_file" not in bad:
+        yield from _password_file(config, host)
+    if "compress_logs" not in bad:
+        yield from _compression(config, host)
 
 
 def _flush(config: DaemonConfig) -> Iterator[Finding]:
@@ -77,6 +97,37 @@ def _space(config: DaemonConfig) -> Iterator[Finding]:
     text = f"{space}: must be larger than admin_space_left ({admin}{given})"
     # of percentages the reference complains at run time only: such files exist and load
     yield Finding("space_left", text, fatal=not space.percent)
+
+
+def _rotation(config: DaemonConfig) -> Iterator[Finding]:
+    word = config.max_log_file_action.word
+    if config.num_logs >= 2 or word == ActionWord.KEEP_LOGS:
+        return
+    if config.rotate_interval != "never":
+        text = f"{config.rotate_interval} needs num_logs = 2 or more, or keep_logs"
+        yield Finding("rotate_interval", text)
+    if word == ActionWord.ROTATE:
+        text = f"{config.num_logs}: below 2 nothing rotates and the log grows without limit"
+        yield Finding("num_logs", text, fatal=False)
+
+
+def _smtp(config: DaemonConfig) -> Iterator[Finding]:
+    if bool(config.smtp_user) != bool(config.smtp_password_file):
+        keyword = "smtp_user" if config.smtp_user else "smtp_password_file"
+        yield Finding(keyword, "needs the other of smtp_user and smtp_password_file, too")
+    if config.smtp_user and config.smtp_security is SmtpSecurity.NONE:
+        text = "the password would cross the network in clear: set smtp_security = starttls or tls"
+        yield Finding("smtp_user", text)
+    if config.smtp_server is None and (config.smtp_user or config.smtp_port):
+        keyword = "smtp_user" if config.smtp_user else "smtp_port"
+        yield Finding(keyword, "has no effect without smtp_server", fatal=False)
+
+
+def _mail_domain(config: DaemonConfig) -> Iterator[Finding]:
+    mails = any(getattr(config, keyword).word == ActionWord.EMAIL for keyword in ACTIONS)
+    if mails and config.smtp_server and "@" not in config.action_mail_acct:
+        text = f"{config.action_mail_acct} without a domain: many mail servers refuse that"
+        yield Finding("action_mail_acct", text, fatal=False)
 
 
 def _name(config: DaemonConfig) -> Iterator[Finding]:
@@ -130,6 +181,12 @@ def _doubtful_sizes(config: DaemonConfig) -> Iterator[Finding]:
 _COMBINATIONS: tuple[tuple[frozenset[str], Callable[[DaemonConfig], Iterator[Finding]]], ...] = (
     (frozenset({"flush", "freq"}), _flush),
     (frozenset({"space_left", "admin_space_left"}), _space),
+    (frozenset({"num_logs", "max_log_file_action", "rotate_interval"}), _rotation),
+    (
+        frozenset({"smtp_server", "smtp_port", "smtp_security", "smtp_user", "smtp_password_file"}),
+        _smtp,
+    ),
+    (frozenset({"action_mail_acct", "smtp_server"}), _mail_domain),
     (frozenset({"name_format", "name"}), _name),
     (frozenset({"action_mail_acct", "verify_email"}), _account),
     (frozenset({"log_group", "log_file"}), _log_group),
@@ -182,8 +239,49 @@ def _log_file(path: str, host: Host) -> Iterator[Finding]:
         yield Finding("log_file", text, fatal=False)
 
 
+def _power(keyword: str, action: Action) -> Iterator[Finding]:
+    what = _POWER.get(action.word)
+    if what:
+        yield Finding(keyword, f"{action}: {what}, with all that runs on it", fatal=False)
+
+
+def _sendmail(keyword: str, action: Action, config: DaemonConfig, host: Host) -> Iterator[Finding]:
+    if action.word != ActionWord.EMAIL or config.smtp_server:
+        return
+    for path in SENDMAIL:
+        try:
+            if host.stat(path).st_mode & 0o111:
+                return
+        except OSError:
+            continue
+    text = f"email: nothing sends mail here: set smtp_server, or install {SENDMAIL[0]}"
+    yield Finding(keyword, text, fatal=False)
+
+
+def _password_file(config: DaemonConfig, host: Host) -> Iterator[Finding]:
+    path = config.smtp_password_file
+    if path is None:
+        return
+    try:
+        status = host.lstat(path)
+    except (OSError, ValueError) as error:
+        yield Finding("smtp_password_file", f"{path} cannot be read: {_reason(error)}")
+        return
+    if not stat.S_ISREG(status.st_mode):
+        yield Finding("smtp_password_file", f"{path} is not a regular file")
+    elif status.st_uid != 0 or status.st_mode & 0o077:
+        text = f"{path} can be read by others than root: chown root {path}; chmod 0600 {path}"
+        yield Finding("smtp_password_file", text)
+
+
+def _compression(config: DaemonConfig, host: Host) -> Iterator[Finding]:
+    if config.compress_logs is Compression.ZSTD and not host.module("zstandard"):
+        text = "zstd needs the Python package zstandard: pip install 'auditd-py[zstd]', or gzip"
+        yield Finding("compress_logs", text)
+
+
 def _program(keyword: str, action: Action, host: Host) -> Iterator[Finding]:
-    if action.word is not ActionWord.EXEC:
+    if action.word != ActionWord.EXEC:
         return
     path = action.path
     try:

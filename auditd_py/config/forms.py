@@ -29,8 +29,10 @@ GID_MAX = 2**32 - 2  # the number after it means "no group"
 PERCENT_MAX = 99
 MIN_LOG_DIRECTORY = 4  # characters, as in the reference: never a log in / by a slip of the pen
 
+_ACTION_WORDS = frozenset(ActionWord)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "M": 30 * 86400}
 _INTERVAL = re.compile(r"([0-9]+)([smhdM]?)")
+ROTATION_MAX_MIN = 7 * 24 * 60
 INTERVAL_MAX_S = 40 * 86400  # as in the reference
 
 
@@ -125,17 +127,21 @@ class Actions(Form):
 
     def __init__(self, *actions: ActionWord) -> None:
         self.words = actions
-        self.takes_option = ActionWord.EXEC in actions
+        self.takes_option = True
 
     @property
     def allowed(self) -> str:
         shape = {ActionWord.EXEC: "exec /PATH"}
         return _alternatives([shape.get(ActionWord(word), word) for word in self.words])
 
-    def read(self, text: str, _host: Host, /) -> Action:
+    def read(self, text: str, host: Host, /) -> Action:
         name, _, path = text.partition(" ")
         if name.lower() not in self.words:
-            raise self.refusal(name)
+            if name.lower() in _ACTION_WORDS or name not in host.site_actions():
+                raise self.refusal(name)
+            if " " in path:
+                raise ValueError(f"{shown(path)}: one word may follow {name}")
+            return Action(name, path)
         word = ActionWord(name.lower())
         if word is not ActionWord.EXEC:
             if path:
@@ -149,7 +155,8 @@ class Actions(Form):
         return Action(word, path)
 
     def check(self, value: object) -> object:
-        if isinstance(value, Action) and value.word not in self.words:
+        # a site's own word was looked up when it was read
+        if isinstance(value, Action) and value.word in _ACTION_WORDS.difference(self.words):
             raise self.refusal(value.word)
         return value
 
@@ -243,6 +250,21 @@ class Interval(Form):
         if isinstance(value, int) and not 0 <= value <= INTERVAL_MAX_S:
             raise self.refusal(value)
         return value
+
+
+class Rotation(Form):
+    """When to rotate whatever the size: a word, or a number of minutes."""
+
+    words = ("never", "hourly", "daily", "weekly")
+    allowed = f"{', '.join(words)}, or minutes from 1m to {ROTATION_MAX_MIN}m"
+
+    def read(self, text: str, _host: Host, /) -> str:
+        if text.lower() in self.words:
+            return text.lower()
+        minutes = _number(text.removesuffix("m")) if text.endswith("m") else None
+        if minutes is None or not 1 <= minutes <= ROTATION_MAX_MIN:
+            raise self.refusal(text)
+        return f"{minutes}m"
 
 
 class GroupName(Form):

@@ -22,6 +22,7 @@ from auditd_py.config.forms import (
     LogPath,
     Number,
     Ports,
+    Rotation,
     SpaceLimit,
     Text,
     Words,
@@ -30,10 +31,12 @@ from auditd_py.config.forms import (
 from auditd_py.config.values import Action, Group, PortRange, Space, written
 from auditd_py.config.words import (
     ActionWord,
+    Compression,
     CryptoProfile,
     Flush,
     LogFormat,
     NameFormat,
+    SmtpSecurity,
     TlsAuth,
     Transport,
 )
@@ -162,48 +165,106 @@ class DaemonConfig(BaseModel):
 
     # size of the log
     max_log_file: Annotated[
-        int, Number(0, unit="MiB"), _later("Size at which max_log_file_action is taken.")
+        int,
+        Number(0, unit="MiB"),
+        Setting("Size at which max_log_file_action is taken; 0 = any size."),
     ] = 8
     max_log_file_action: Annotated[
         Action,
         Actions(_A.IGNORE, _A.SYSLOG, _A.EXEC, _A.SUSPEND, _A.ROTATE, _A.KEEP_LOGS),
-        _later("What to do when the log reaches max_log_file."),
+        Setting("What to do when the log reaches max_log_file."),
     ] = Action(_A.ROTATE)
     num_logs: Annotated[
-        int, Number(0, 999), _later("Log files kept by rotate; below 2 nothing rotates.")
+        int, Number(0, 999), Setting("Log files kept by rotate; below 2 nothing rotates.")
     ] = 5
+
+    rotate_interval: Annotated[
+        str,
+        Rotation(),
+        _ours("Rotate by the clock as well: each hour, day or week (Monday), or every N minutes."),
+    ] = "never"
+    compress_logs: Annotated[
+        Compression,
+        Words(Compression),
+        _ours("Compress rotated logs, at low priority, beside the daemon."),
+    ] = Compression.NONE
+    keep_days: Annotated[
+        int,
+        Number(0, 36500, "days"),
+        _ours("Remove rotated logs last written to longer ago than this; 0 = keep them."),
+    ] = 0
+    keep_total: Annotated[
+        int,
+        Number(0, unit="MiB"),
+        _ours("Remove the oldest rotated logs while all logs take more than this; 0 = keep them."),
+    ] = 0
 
     # space on the log's disk
     space_left: Annotated[
-        Space, SpaceLimit(), _later("Free space below which space_left_action is taken.")
+        Space, SpaceLimit(), Setting("Free space below which space_left_action is taken.")
     ] = Space(75)
     space_left_action: Annotated[
-        Action, Actions(*_ON_SPACE), _later("The early warning: free space is below space_left.")
+        Action, Actions(*_ON_SPACE), Setting("The early warning: free space is below space_left.")
     ] = Action(_A.SYSLOG)
     verify_email: Annotated[
         bool, YesNo(), Setting("Check the form of action_mail_acct when settings are read.", _NO)
     ] = True
     action_mail_acct: Annotated[
-        str, Text("a mail account"), _later("Who gets the mail of the email action.")
+        str, Text("a mail account"), Setting("Who gets the mail of the email action.")
     ] = "root"
     admin_space_left: Annotated[
-        Space, SpaceLimit(), _later("Free space below which admin_space_left_action is taken.")
+        Space, SpaceLimit(), Setting("Free space below which admin_space_left_action is taken.")
     ] = Space(50)
     admin_space_left_action: Annotated[
         Action,
         Actions(*_ON_SPACE, _A.HALT),
-        _later("The last warning: free space is below admin_space_left."),
+        Setting("The last warning: free space is below admin_space_left."),
     ] = Action(_A.SUSPEND)
     disk_full_action: Annotated[
         Action,
         Actions(_A.IGNORE, _A.SYSLOG, _A.ROTATE, _A.EXEC, _A.SUSPEND, _A.SINGLE, _A.HALT),
-        _later("What to do when the disk of the log is full."),
+        Setting("What to do when the disk of the log is full."),
     ] = Action(_A.SUSPEND)
     disk_error_action: Annotated[
         Action,
         Actions(_A.IGNORE, _A.SYSLOG, _A.EXEC, _A.SUSPEND, _A.SINGLE, _A.HALT),
-        _later("What to do when writing to the log fails for another reason."),
+        Setting("What to do when writing to the log fails for another reason."),
     ] = Action(_A.SUSPEND)
+    exec_timeout: Annotated[
+        int,
+        Number(1, 86400, "seconds"),
+        _ours("Time after which a program of exec is ended."),
+    ] = 300
+
+    # mail of the email action
+    smtp_server: Annotated[
+        str | None,
+        Text("a host name or address"),
+        _ours("Mail server; not set = give mail to the local sendmail."),
+    ] = None
+    smtp_port: Annotated[
+        int | None,
+        Number(1, PORT_MAX),
+        _ours("Port of the mail server; not set = 25, 587 with starttls, 465 with tls."),
+    ] = None
+    smtp_security: Annotated[
+        SmtpSecurity,
+        Words(SmtpSecurity),
+        _ours("Protection of the connection; the server's certificate is verified."),
+    ] = SmtpSecurity.NONE
+    smtp_user: Annotated[
+        str | None, Text(), _ours("Name to log in to the mail server with; needs smtp_security.")
+    ] = None
+    smtp_password_file: Annotated[
+        str | None,
+        AbsolutePath(),
+        _ours("File with the password in its first line, readable by root alone."),
+    ] = None
+    mail_from: Annotated[
+        str | None,
+        Text("a mail address"),
+        _ours("Sender of the mail; not set = root at this host."),
+    ] = None
 
     # records from other hosts
     tcp_listen_port: Annotated[

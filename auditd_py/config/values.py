@@ -5,14 +5,15 @@ They are the types of the settings; how text becomes one of them is in forms.
 
 from dataclasses import dataclass, field
 
-from auditd_py.config.words import ActionWord
-
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What to do; `path` is the program of exec and empty otherwise."""
+    """What to do: one of the ActionWords, or the name of an action a site installed.
 
-    word: ActionWord
+    `path` is the program of exec, or the one word that follows a site's action.
+    """
+
+    word: str
     path: str = ""
 
     def __str__(self) -> str:

@@ -46,6 +46,22 @@ class ActionWord(StrEnum):
     HALT = "halt"
 
 
+class Compression(StrEnum):
+    """How rotated logs are compressed."""
+
+    NONE = "none"
+    GZIP = "gzip"
+    ZSTD = "zstd"
+
+
+class SmtpSecurity(StrEnum):
+    """How the connection to the mail server is protected."""
+
+    NONE = "none"
+    STARTTLS = "starttls"
+    TLS = "tls"
+
+
 class Transport(StrEnum):
     """How remote senders talk to the collector."""
 

@@ -17,9 +17,10 @@ import structlog
 from auditd_py import __version__
 from auditd_py.config.words import LogFormat
 from auditd_py.daemon import process
+from auditd_py.daemon.action_runner import ActionRunner, LoopServices
+from auditd_py.daemon.keeper import LogKeeper
 from auditd_py.daemon.kernel import Kernel
 from auditd_py.daemon.live import LiveLine
-from auditd_py.daemon.logfile import LogFile, LogSettings
 from auditd_py.daemon.names import NameService
 from auditd_py.daemon.node import NodeError, node_name
 from auditd_py.daemon.notify import Notifier
@@ -27,8 +28,7 @@ from auditd_py.daemon.pipeline import Pipeline
 from auditd_py.daemon.reload import Reloader
 from auditd_py.daemon.report import Reporter
 from auditd_py.daemon.source import Source
-from auditd_py.errors import KernelError, LogError
-from auditd_py.log.flush import flush_policy
+from auditd_py.errors import ActionError, KernelError, LogError
 from auditd_py.netlink.uapi import RecordType
 from auditd_py.record.daemon_record import (
     Sender,
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from auditd_py.config.keywords import DaemonConfig
     from auditd_py.daemon.syslog import MessageSink
+    from auditd_py.log.incident import Incident
 
 log = structlog.get_logger()
 
@@ -83,11 +84,16 @@ class Daemon:
         self._notifier = Notifier()
         self._stop = asyncio.Event()
         self._interrupted = False
-        self.log_file = LogFile(
-            self._loop, config.write_queue << 20, self._log_failed, self._resume_source
-        )
         self.names = NameService(self._loop)
         self.pipeline = Pipeline(LineFormatter(), None, self.names, self._resume_source)
+        services = LoopServices(
+            self._loop, tell=_tell, resume_logging=self._resume_after_action, stop=self._stop.set
+        )
+        self.actions = ActionRunner(services, platform.node())
+        self.keeper = LogKeeper(
+            config, self.pipeline, self.run_action, self._resume_source, self._spawn
+        )
+        self.log_file = self.keeper.file
         self.source = Source(self._loop, self.pipeline.batch, self._source_failed)
         self.kernel = Kernel(self.source if config.local_events else None)
         self._pid_file: process.PidFile | None = None
@@ -99,7 +105,7 @@ class Daemon:
         """Run until told to end; return the exit status."""
         try:
             started = await self._start()
-        except (KernelError, LogError, NodeError) as error:
+        except (ActionError, KernelError, LogError, NodeError) as error:
             log.error(str(error))
             started = False
         if not started:
@@ -127,10 +133,14 @@ class Daemon:
             enricher = self.pipeline.formatter.enricher or Enricher()
         return LineFormatter(node, enricher)
 
-    def log_settings(self, config: DaemonConfig) -> LogSettings:
-        """Return where `config` and the command line send records."""
-        path = None if self.options.foreground else config.log_file
-        return LogSettings(path, config.log_group.gid, flush_policy(config.flush, config.freq))
+    async def open_log(self, config: DaemonConfig) -> None:
+        """Open the log as `config` says.
+
+        Raises ActionError, LogError or OSError; log and actions are then what they were.
+        """
+        actions = await self._loop.run_in_executor(None, self.actions.load, config)
+        await self.keeper.open(config, actions.responses, to_stdout=self.options.foreground)
+        self.actions.use(actions)
 
     def writes(self, config: DaemonConfig) -> bool:
         """Return whether records are written anywhere."""
@@ -163,9 +173,10 @@ class Daemon:
         node = await self._loop.run_in_executor(None, node_name, config.name_format, config.name)
         self.pipeline.formatter = self.formatter(config, node)
         if self.writes(config):
-            await self.log_file.open(self.log_settings(config))
+            await self.open_log(config)
             self.pipeline.log_file = self.log_file
-            log.info("writing records", to=self.log_settings(config).path or "standard output")
+            to = "standard output" if self.options.foreground else config.log_file
+            log.info("writing records", to=to)
         own = process.own_sender()
         log_format = str(config.log_format) if self.writes(config) else "nolog"
         kernel = platform.release()[:56]
@@ -218,7 +229,7 @@ class Daemon:
         self._ready(EXIT_OK)
 
     def _work(self) -> list[Coroutine[None, None, None]]:
-        work = [self._report_regularly(), self._forget_names()]
+        work = [self._report_regularly(), self._forget_names(), self.keeper.watch()]
         if self.config.local_events:
             work.append(
                 self.kernel.watch(
@@ -242,9 +253,7 @@ class Daemon:
             signal.SIGTERM: self._stop.set,
             signal.SIGINT: self._interrupt,
             signal.SIGHUP: lambda: self._spawn(self._reloader.reload()),
-            signal.SIGUSR1: lambda: log.info(
-                "rotation on request comes with a later release", level="notice"
-            ),
+            signal.SIGUSR1: lambda: self._spawn(self._rotate_log()),
             signal.SIGUSR2: lambda: self._spawn(self._resume_logging()),
             signal.SIGCONT: lambda: self._spawn(self.reporter.write_state()),
         }
@@ -267,21 +276,19 @@ class Daemon:
         info = await self.kernel.signal_info()
         return process.sender_of(info) if info else None
 
+    async def _rotate_log(self) -> None:
+        sender = await self.sender()
+        if self.writes(self.config) and not self.options.foreground:
+            await self.keeper.rotate(sender)
+
     async def _resume_logging(self) -> None:
         sender = await self.sender()
         log.info("Audit daemon is attempting to resume logging.", level="notice")
-        was_suspended = self.log_file.suspended
         if self.writes(self.config):
-            try:
-                await self.log_file.resume()
-            except (LogError, OSError) as error:
-                log.error("logging stays suspended", reason=str(error))
-                return
-            if was_suspended:
-                log.info("Audit daemon resumed logging.", level="notice")
-        self.pipeline.daemon_record(
-            RecordType.DAEMON_RESUME, signalled_text("resume-logging", sender)
-        )
+            await self.keeper.resume(sender)
+
+    def _resume_after_action(self) -> None:
+        self._spawn(self.keeper.resume(None))
 
     async def _report_regularly(self) -> None:
         while True:
@@ -313,16 +320,12 @@ class Daemon:
     def _resume_source(self) -> None:
         self.source.resume()
 
-    def _log_failed(self, function: str, error: OSError | LogError) -> None:
+    def run_action(self, incident: Incident) -> None:
+        """Run the action set for an incident of the log."""
         if self.options.foreground:
             self._stop.set()  # standard output was closed
-            return
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        log.error(
-            f"{function}: Audit daemon detected an error writing an event to disk ({reason})",
-            level="alert",
-        )
-        log.error("Audit daemon is suspending logging; SIGUSR2 resumes it", level="alert")
+        else:
+            self.actions.run(incident)
 
     def _source_failed(self, error: OSError) -> None:
         # Kernel.watch registers again, which opens another socket
@@ -341,6 +344,7 @@ class Daemon:
         self.source.close()
         with contextlib.suppress(OSError, LogError):
             await self.log_file.close()
+        await self.actions.close()
         self.kernel.close()
         if self._pid_file is not None:
             with contextlib.suppress(FileNotFoundError):
@@ -372,3 +376,7 @@ class Daemon:
             await self.pipeline.settle()
             await self.log_file.settle()
             self.source.resume()
+
+
+def _tell(level: str, text: str) -> None:
+    log.info(text, level=level)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -22,7 +23,10 @@ from auditd_py.record.enrich import Enricher
 from auditd_py.record.line import LineFormatter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from auditd_py.config.keywords import DaemonConfig
+    from auditd_py.log.incident import Incident
 
 log = structlog.get_logger()
 
@@ -37,17 +41,17 @@ async def observe(config: DaemonConfig, output: str | None) -> int:
     stop = asyncio.Event()
     failure: list[str] = []
 
-    def fail(what: str, error: OSError | LogError) -> None:
-        if not (output is None and isinstance(error, BrokenPipeError)):
-            failure.append(f"{what}: {error}")
+    def fail(text: str) -> None:
+        failure.append(text)
         stop.set()
 
     def resume() -> None:
         source.resume()
 
-    log_file = LogFile(loop, config.write_queue << 20, fail, resume)
+    watcher = _Watcher(fail, resume, stop if output is None else None)
+    log_file = LogFile(loop, config.write_queue << 20, watcher)
     pipeline = Pipeline(LineFormatter(), log_file, NameService(loop), resume)
-    source = Source(loop, pipeline.batch, lambda error: fail("audit socket", error))
+    source = Source(loop, pipeline.batch, lambda error: fail(f"audit socket: {error}"))
     descriptor = 1
     try:
         node = await loop.run_in_executor(None, node_name, config.name_format, config.name)
@@ -78,3 +82,34 @@ async def observe(config: DaemonConfig, output: str | None) -> int:
     )
     source.close()
     return 1 if failure else 0
+
+
+class _Watcher:
+    # nothing to act upon: whoever looks on is told, and that is the end
+    def __init__(
+        self,
+        fail: Callable[[str], None],
+        resume: Callable[[], None],
+        reader_gone: asyncio.Event | None,
+    ) -> None:
+        self._fail = fail
+        self._resume = resume
+        self._reader_gone = reader_gone
+
+    def incident(self, incident: Incident) -> None:
+        if self._reader_gone is not None and incident.reason == os.strerror(errno.EPIPE):
+            self._reader_gone.set()  # no fault: whoever read standard output has seen enough
+            return
+        self._fail(f"{incident.function}: {incident.reason}")
+
+    def log_recoverable(self) -> None:
+        pass
+
+    def log_rotated(self) -> None:
+        pass
+
+    def log_told(self, level: str, text: str) -> None:
+        log.info(text, level=level)
+
+    def log_has_space(self) -> None:
+        self._resume()

@@ -25,10 +25,14 @@ _ACCOUNT_TYPES = ACCOUNT_TYPES_BEFORE | ACCOUNT_TYPES_AFTER
 
 @dataclass(slots=True)
 class _Segment:
-    """Records that wait; `forget` asks for names to be read again before them."""
+    """Records that wait; `forget` asks for names to be read again before them.
+
+    `take` gets their lines in place of the log.
+    """
 
     records: list[tuple[int, bytes]]
     forget: bool = False
+    take: Callable[[bytes], None] | None = None
 
 
 class Pipeline:
@@ -74,14 +78,16 @@ class Pipeline:
         self._write(lines, count)
         return self.log_file is None or not self.log_file.full
 
-    def daemon_record(self, kind: int, text: str) -> None:
-        """Write a record of the daemon's own: `text` is what follows the time stamp."""
-        self._serial += 1
-        self.records([(kind, stamped(time.time(), self._serial, text))])
+    def daemon_record(
+        self, kind: int, text: str, take: Callable[[bytes], None] | None = None
+    ) -> None:
+        """Write a record of the daemon's own: `text` is what follows the time stamp.
 
-    def records(self, records: list[tuple[int, bytes]]) -> None:
-        """Take (record type, text) pairs that did not come in a batch."""
-        self._hold(records)
+        `take(line)` is given its line instead, when all before it has gone to the log.
+        """
+        self._serial += 1
+        record = (kind, stamped(time.time(), self._serial, text))
+        self._hold_segments([_Segment([record], take=take)])
 
     async def settle(self) -> None:
         """Return when nothing is held any more."""
@@ -93,8 +99,11 @@ class Pipeline:
             self.log_file.append(lines, count)
 
     def _hold(self, records: list[tuple[int, bytes]]) -> None:
+        self._hold_segments(self._segments(records))
+
+    def _hold_segments(self, segments: list[_Segment]) -> None:
         # what needs no look-up goes on at once; the rest waits in order
-        self._held += self._segments(records)
+        self._held += segments
         if self._resolving is None:
             self._release()
             if self._held:
@@ -122,7 +131,10 @@ class Pipeline:
             lines, count = self.formatter.records(segment.records)
             if enricher is not None and (enricher.wanted_users or enricher.wanted_groups):
                 return
-            self._write(lines, count)
+            if segment.take is not None:
+                segment.take(lines)
+            else:
+                self._write(lines, count)
             del self._held[0]
 
     async def _resolve(self) -> None:

@@ -12,7 +12,7 @@ from auditd_py.config.daemon import load
 from auditd_py.config.keywords import changed, restart_needed
 from auditd_py.daemon import process
 from auditd_py.daemon.node import NodeError, node_name
-from auditd_py.errors import ConfigError, LogError
+from auditd_py.errors import ActionError, ConfigError, LogError
 from auditd_py.netlink.uapi import RecordType
 from auditd_py.record.daemon_record import reconfigured_text, signalled_text
 
@@ -48,7 +48,7 @@ class Reloader:
         try:
             log.info(f"config change requested by {_who(sender)}", level="notice")
             await self._change_over()
-        except (ConfigError, NodeError, LogError, OSError) as error:
+        except (ActionError, ConfigError, NodeError, LogError, OSError) as error:
             for line in str(error).splitlines():
                 log.error(line)
             log.error("the settings are unchanged")
@@ -76,8 +76,8 @@ class Reloader:
         process.raise_priority(new.priority_boost, old.priority_boost)
         if wanted and (not daemon.log_file.suspended or differing & _LOG_KEYWORDS):
             try:
-                await daemon.log_file.open(daemon.log_settings(new))
-            except (LogError, OSError):
+                await daemon.open_log(new)
+            except (ActionError, LogError, OSError):
                 process.raise_priority(old.priority_boost, new.priority_boost)
                 raise
         daemon.pipeline.formatter = formatter
@@ -92,8 +92,25 @@ class Reloader:
         self._daemon.pipeline.daemon_record(RecordType.DAEMON_CONFIG, text)
 
 
+# a change of one of them ends a suspension
 _LOG_KEYWORDS = frozenset(
-    {"write_logs", "log_file", "log_group", "flush", "freq", "max_log_file", "max_log_file_action"}
+    {
+        "write_logs",
+        "log_file",
+        "log_group",
+        "flush",
+        "freq",
+        "num_logs",
+        "max_log_file",
+        "max_log_file_action",
+        "rotate_interval",
+        "space_left",
+        "space_left_action",
+        "admin_space_left",
+        "admin_space_left_action",
+        "disk_full_action",
+        "disk_error_action",
+    }
 )
 
 

@@ -19,10 +19,12 @@ from auditd_py.daemon.state import (
     state_report,
     write_report,
 )
+from auditd_py.log.space import Free, forecast
 
 if TYPE_CHECKING:
-    from auditd_py.config.values import Space
+    from auditd_py.config.keywords import DaemonConfig
     from auditd_py.daemon.app import Daemon
+    from auditd_py.daemon.logfile import LogFile
 
 log = structlog.get_logger()
 
@@ -100,21 +102,13 @@ class Reporter:
         source, kernel = daemon.source.counters, daemon.kernel
         log_state = None
         if daemon.writes(config) and not daemon.options.foreground:
-            free, total = _space(config.log_file)
-            log_state = LogState(
-                size=counters.size,
-                limit_mib=config.max_log_file,
-                free=free,
-                space_left_mib=_mib(config.space_left, total),
-                admin_space_left_mib=_mib(config.admin_space_left, total),
-                suspended=daemon.log_file.suspended,
-                disk_error=counters.errors > 0,
-            )
+            log_state = _log_state(config, daemon.log_file)
         return State(
             version=__version__,
             time=time.strftime("%x %X"),
             priority=os.getpriority(os.PRIO_PROCESS, 0),
-            writing=daemon.writes(config) and not daemon.log_file.suspended,
+            writing=daemon.writes(config)
+            and not (daemon.log_file.suspended or daemon.log_file.failed),
             log=log_state,
             q_depth=config.q_depth,
             losses=self.losses,
@@ -125,6 +119,11 @@ class Reporter:
                 "bytes written": counters.written_bytes,
                 "flushes": counters.flushes,
                 "write errors": counters.errors,
+                "rotated logs removed": counters.removed,
+                "rotated logs compressed": daemon.keeper.compressor.done,
+                "compressions failed": daemon.keeper.compressor.failed,
+                "actions failed": daemon.actions.failed,
+                "actions over their time": daemon.actions.overran,
                 "lines cut short before": counters.torn,
                 "bytes waiting for the disk": daemon.log_file.waiting_bytes,
                 "wake-ups": source.wakeups,
@@ -140,13 +139,26 @@ class Reporter:
         )
 
 
-def _space(path: str) -> tuple[int | None, int]:
+def _log_state(config: DaemonConfig, log_file: LogFile) -> LogState:
+    counters, watch = log_file.counters, log_file.space
     try:
-        found = os.statvfs(os.path.dirname(path))
+        found = os.statvfs(os.path.dirname(config.log_file))
     except OSError:
-        return None, 0
-    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
-
-
-def _mib(space: Space, total: int) -> int:
-    return (total >> 20) * space.amount // 100 if space.percent else space.amount
+        free, limits = None, {}
+    else:
+        block = found.f_frsize
+        free = found.f_bavail * block
+        limits = watch.limits(Free(free, found.f_blocks * block, block))
+    return LogState(
+        size=counters.size,
+        limit_mib=config.max_log_file,
+        archives=counters.archives,
+        free=free,
+        limits=limits,
+        crossed=frozenset(watch.crossed),
+        forecast=forecast(watch.full_in_s(time.monotonic())),
+        suspended=log_file.suspended,
+        disk_error=log_file.failed or counters.errors > 0,
+        rotations=counters.rotations,
+        rotation_s=(counters.rotation_s, counters.longest_rotation_s),
+    )

@@ -7,6 +7,7 @@ import os
 import stat
 
 from auditd_py.errors import LogError
+from auditd_py.log.rotation import archives
 
 
 def open_log(path: str, group: int, flags: int) -> tuple[int, bool]:
@@ -18,7 +19,7 @@ def open_log(path: str, group: int, flags: int) -> tuple[int, bool]:
     Raises LogError naming the component at fault: every directory must belong to root and be
     writable by root alone, and neither they nor the file may be links.
     """
-    directory = _open_directory(path)
+    directory = open_directory(path)
     name = os.path.basename(path)
     try:
         if group:
@@ -48,55 +49,8 @@ def open_log(path: str, group: int, flags: int) -> tuple[int, bool]:
         os.close(directory)
 
 
-def seal_archives(path: str, group: int) -> None:
-    """Make the rotated files `path`.1, .2, … up to the first missing one readable only.
-
-    Raises LogError if one is not a regular file of root's.
-    """
-    directory = _open_directory(path)
-    try:
-        number = 1
-        while True:
-            name = f"{os.path.basename(path)}.{number}"
-            try:
-                fd = os.open(
-                    name,
-                    os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK,
-                    dir_fd=directory,
-                )
-            except FileNotFoundError:
-                return
-            except OSError as error:
-                raise _refusal(f"{path}.{number}", error) from None
-            try:
-                _check_owned(fd, f"{path}.{number}")
-                os.fchown(fd, 0, group)
-                os.fchmod(fd, 0o440 if group else 0o400)
-            finally:
-                os.close(fd)
-            number += 1
-    finally:
-        os.close(directory)
-
-
-def _prepare(fd: int, path: str, group: int) -> bool:
-    _check_owned(fd, path)
-    os.fchown(fd, 0, group)
-    os.fchmod(fd, 0o640 if group else 0o600)
-    os.set_blocking(fd, True)
-    size = os.fstat(fd).st_size
-    return bool(size) and os.pread(fd, 1, size - 1) != b"\n"
-
-
-def _check_owned(fd: int, path: str) -> None:
-    found = os.fstat(fd)
-    if not stat.S_ISREG(found.st_mode):
-        raise LogError(path, "is not a regular file")
-    if found.st_uid != 0:
-        raise LogError(path, f"belongs to uid {found.st_uid}, must belong to root")
-
-
-def _open_directory(path: str) -> int:
+def open_directory(path: str) -> int:
+    """Return a descriptor of the folder of the log `path`; raises LogError as `open_log`."""
     if not path.startswith("/"):
         raise LogError(path, "must be an absolute path")
     parts = path.split("/")[1:-1]
@@ -125,6 +79,51 @@ def _open_directory(path: str) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def seal_archives(path: str, group: int) -> None:
+    """Make the rotated files of `path` up to the first missing number readable only.
+
+    Raises LogError if one is not a regular file of root's.
+    """
+    base = os.path.basename(path)
+    directory = open_directory(path)
+    try:
+        for archive in archives(base, os.listdir(directory)):
+            name = base + archive.ending
+            try:
+                fd = os.open(
+                    name,
+                    os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK,
+                    dir_fd=directory,
+                )
+            except OSError as error:
+                raise _refusal(path + archive.ending, error) from None
+            try:
+                _check_owned(fd, path + archive.ending)
+                os.fchown(fd, 0, group)
+                os.fchmod(fd, 0o440 if group else 0o400)
+            finally:
+                os.close(fd)
+    finally:
+        os.close(directory)
+
+
+def _prepare(fd: int, path: str, group: int) -> bool:
+    _check_owned(fd, path)
+    os.fchown(fd, 0, group)
+    os.fchmod(fd, 0o640 if group else 0o600)
+    os.set_blocking(fd, True)
+    size = os.fstat(fd).st_size
+    return bool(size) and os.pread(fd, 1, size - 1) != b"\n"
+
+
+def _check_owned(fd: int, path: str) -> None:
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
+        raise LogError(path, "is not a regular file")
+    if found.st_uid != 0:
+        raise LogError(path, f"belongs to uid {found.st_uid}, must belong to root")
 
 
 def _check_directory(fd: int, path: str) -> None:

@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass, field
 from typing import Final
 
+from auditd_py.log.incident import Condition
+
 _ALLOCATOR: Final = (
     "glibc arena (total memory)",
     "glibc uordblks (in use memory)",
@@ -37,15 +39,23 @@ class Losses:
 
 @dataclass(frozen=True, slots=True)
 class LogState:
-    """The log file's part of the report; sizes in bytes, `free` None if it cannot be told."""
+    """The log file's part of the report; sizes in bytes, `free` None if it cannot be told.
+
+    `limits` are the thresholds by condition and `crossed` those that are below them now;
+    `rotation_s` is how long the last and the longest rotation took.
+    """
 
     size: int
     limit_mib: int
+    archives: int
     free: int | None
-    space_left_mib: int
-    admin_space_left_mib: int
+    limits: dict[Condition, int]
+    crossed: frozenset[Condition]
+    forecast: str
     suspended: bool
     disk_error: bool
+    rotations: int = 0
+    rotation_s: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +85,7 @@ def state_report(state: State) -> str:
         ("writing to logs", _yes(state.writing)),
     ]
     if state.log is not None:
-        log = state.log
-        free = "unknown" if log.free is None else f"{log.free >> 20} MiB"
-        rows += [
-            ("current log size", f"{log.size >> 10} KiB"),
-            ("max log size", f"{log.limit_mib << 10} KiB"),
-            ("logs detected last rotate/shift", 0),
-            ("space left on partition", _yes(log.free is None or log.free > 0)),
-            ("Logging partition free space", free),
-            ("space_left setting", f"{log.space_left_mib} MiB"),
-            ("admin_space_left setting", f"{log.admin_space_left_mib} MiB"),
-            ("logging suspended", _yes(log.suspended)),
-            ("file system space action performed", _yes(False)),
-            ("admin space action performed", _yes(False)),
-            ("disk error detected", _yes(log.disk_error)),
-        ]
+        rows += _log_rows(state.log)
     rows += [
         ("Number of active plugins", 0),
         ("current plugin queue depth", 0),
@@ -104,6 +100,7 @@ def state_report(state: State) -> str:
         ("events missing", state.losses.missing_events),
         ("event socket found full", state.losses.congested),
         ("records unwritten", state.losses.unwritten),
+        *(_our_log_rows(state.log) if state.log is not None else ()),
         *state.ours.items(),
     ]
     lines = [f"{key} = {value}" for key, value in rows]
@@ -111,6 +108,45 @@ def state_report(state: State) -> str:
         lines.append(f"{name} is: {now} KiB, was: {before} KiB")
     lines += [f"{key} = {value}" for key, value in ours]
     return "\n".join(lines) + "\n"
+
+
+def _log_rows(log: LogState) -> list[tuple[str, object]]:
+    free = "unknown" if log.free is None else f"{log.free >> 20} MiB"
+    full = Condition.DISK_FULL in log.crossed or log.free == 0
+    space, admin = (
+        f"{log.limits.get(condition, 0) >> 20} MiB"
+        for condition in (Condition.SPACE_LEFT, Condition.ADMIN_SPACE_LEFT)
+    )
+    return [
+        ("current log size", f"{log.size >> 10} KiB"),
+        ("max log size", f"{log.limit_mib << 10} KiB"),
+        ("logs detected last rotate/shift", log.archives),
+        ("space left on partition", _yes(not full)),
+        ("Logging partition free space", free),
+        ("space_left setting", space),
+        ("admin_space_left setting", admin),
+        ("logging suspended", _yes(log.suspended)),
+        ("file system space action performed", _yes(Condition.SPACE_LEFT in log.crossed)),
+        ("admin space action performed", _yes(Condition.ADMIN_SPACE_LEFT in log.crossed)),
+        ("disk error detected", _yes(log.disk_error)),
+    ]
+
+
+def _our_log_rows(log: LogState) -> list[tuple[str, object]]:
+    names = {
+        Condition.SPACE_LEFT: "space_left",
+        Condition.ADMIN_SPACE_LEFT: "admin_space_left",
+        Condition.DISK_FULL: "disk full",
+    }
+    crossed = [name for condition, name in names.items() if condition in log.crossed]
+    last, longest = (f"{seconds * 1000:.2f} ms" for seconds in log.rotation_s)
+    return [
+        ("thresholds crossed", ", ".join(crossed) or "none"),
+        ("space forecast", log.forecast),
+        ("rotations", log.rotations),
+        ("last rotation took", last),
+        ("longest rotation took", longest),
+    ]
 
 
 def allocator_kib() -> tuple[int, ...]:

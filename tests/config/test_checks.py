@@ -30,7 +30,14 @@ def host(
         if path not in directories:
             raise FileNotFoundError(2, "No such file or directory")
 
-    return Host({"root": 0, "adm": 4}.__getitem__, status_of, status_of, open_directory)
+    return Host(
+        {"root": 0, "adm": 4}.__getitem__,
+        status_of,
+        status_of,
+        open_directory,
+        lambda: frozenset({"page-somebody"}),
+        lambda name: name == "json",
+    )
 
 
 HOST = host()
@@ -220,7 +227,7 @@ def test_a_usual_mode_of_the_log_file_does_not_warn(mode: int) -> None:
     assert warnings_of("log_file = /srv/audit.log\n", on) == []
 
 
-EXEC_KEYWORDS = [name for name, keyword in KEYWORDS.items() if keyword.form.takes_option]
+EXEC_KEYWORDS = [name for name, keyword in KEYWORDS.items() if "exec" in keyword.words]
 
 
 def test_five_actions_can_run_a_program() -> None:
@@ -265,3 +272,119 @@ def test_an_unsafe_program_is_refused(keyword: str, value: str, problem: str) ->
         }
     )
     assert problems_of(f"{keyword} = {value}\n", on) == [f"1: {keyword}: {problem}"]
+
+
+# actions
+
+
+def test_an_action_of_the_site_is_taken_with_one_word_after_it() -> None:
+    config = config_of("space_left_action = page-somebody at-night\n")
+    assert config.space_left_action == Action("page-somebody", "at-night")
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (
+            "page-nobody",
+            "page-nobody: ignore, syslog, rotate, email, exec /PATH, suspend or single",
+        ),
+        ("page-somebody a b", "a b: one word may follow page-somebody"),
+    ],
+)
+def test_an_action_of_the_site_must_be_installed(value: str, problem: str) -> None:
+    assert problems_of(f"space_left_action = {value}\n")[0].startswith(
+        f"1: space_left_action: {problem}"
+    )
+
+
+def test_a_site_cannot_bring_back_an_action_that_is_not_allowed() -> None:
+    assert problems_of("space_left_action = halt\n") != []
+
+
+@pytest.mark.parametrize(
+    ("action", "what"),
+    [
+        ("single", "takes this host to single user mode"),
+        ("halt", "powers this host off"),
+    ],
+)
+def test_settings_that_can_end_this_host_warn(action: str, what: str) -> None:
+    assert warnings_of(f"disk_full_action = {action}\n") == [
+        f"auditd.conf:1: disk_full_action: {action}: {what}, with all that runs on it"
+    ]
+
+
+def test_mail_without_any_way_to_send_it_warns() -> None:
+    assert warnings_of("space_left_action = email\n") == [
+        "auditd.conf:1: space_left_action: email: nothing sends mail here: set smtp_server, or "
+        "install /usr/sbin/sendmail"
+    ]
+
+
+def test_a_mail_account_without_a_domain_warns_where_a_server_gets_it() -> None:
+    assert warnings_of("smtp_server = m\nspace_left_action = email\n") == [
+        "auditd.conf: action_mail_acct: root without a domain: many mail servers refuse that"
+    ]
+
+
+@pytest.mark.parametrize(
+    "settings", ["smtp_server = mail.example.org\naction_mail_acct = a@example.org\n", ""]
+)
+def test_mail_with_a_way_to_send_it_does_not_warn(settings: str) -> None:
+    on = host({"/usr/lib/sendmail": status(0o755)} if not settings else {})
+    assert warnings_of(f"{settings}space_left_action = email\n", on) == []
+
+
+SECRET = {"/secret": status(0o100600)}
+LOGIN = "smtp_server = m\nsmtp_security = tls\nsmtp_user = u\nsmtp_password_file = /secret\n"
+
+
+def test_a_mail_login_is_accepted() -> None:
+    assert warnings_of(LOGIN, host(SECRET)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            LOGIN.replace("tls", "none"),
+            "3: smtp_user: the password would cross the network in clear",
+        ),
+        (
+            LOGIN.replace("smtp_user = u\n", ""),
+            "3: smtp_password_file: needs the other of smtp_user",
+        ),
+        (LOGIN.replace("/secret", "/none"), "4: smtp_password_file: /none cannot be read"),
+        (LOGIN.replace("/secret", "/wide"), "4: smtp_password_file: /wide can be read by others"),
+        (LOGIN.replace("/secret", "/dir"), "4: smtp_password_file: /dir is not a regular file"),
+    ],
+)
+def test_a_mail_login_that_is_not_safe_is_refused(text: str, problem: str) -> None:
+    on = host({**SECRET, "/wide": status(0o640), "/dir": status(kind=stat.S_IFDIR)})
+    assert [found[: len(problem)] for found in problems_of(text, on)] == [problem]
+
+
+# rotation
+
+
+def test_rotation_by_the_clock_needs_a_file_to_rotate_to() -> None:
+    text = "rotate_interval = daily\nnum_logs = 1\n"
+    assert problems_of(text + "max_log_file_action = ignore\n") == [
+        "1: rotate_interval: daily needs num_logs = 2 or more, or keep_logs"
+    ]
+    assert warnings_of(text + "max_log_file_action = keep_logs\n") == []
+
+
+def test_one_log_file_warns_that_nothing_rotates() -> None:
+    assert warnings_of("num_logs = 1\n") == [
+        "auditd.conf:1: num_logs: 1: below 2 nothing rotates and the log grows without limit"
+    ]
+
+
+def test_zstd_needs_its_package() -> None:
+    assert problems_of("compress_logs = zstd\n") == [
+        "1: compress_logs: zstd needs the Python package zstandard: pip install "
+        "'auditd-py[zstd]', or gzip"
+    ]
+    assert config_of("compress_logs = gzip\n").compress_logs == "gzip"

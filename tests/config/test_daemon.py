@@ -125,9 +125,9 @@ def test_a_problem_names_file_line_keyword_value_and_what_is_allowed() -> None:
 
 
 def test_settings_that_have_no_effect_yet_give_one_warning() -> None:
-    loaded = parse(b"q_depth = 2000\nfreq = 50\nnum_logs = 5\nq_depth = 1000\n", "f", HOST)
+    loaded = parse(b"q_depth = 2000\nfreq = 50\nmax_restarts = 5\nq_depth = 1000\n", "f", HOST)
     assert [str(warning) for warning in loaded.warnings if not warning.line] == [
-        "f: These settings have no effect yet: q_depth, num_logs"
+        "f: These settings have no effect yet: q_depth, max_restarts"
     ]
 
 
@@ -215,6 +215,10 @@ def test_links_are_followed_only_if_allowed(tmp_path: Path) -> None:
         ("run_dir = /run/other", "/run/other"),
         ("receive_buffer = 1024", 1024),
         ("write_queue = 1", 1),
+        ("rotate_interval = Daily", "daily"),
+        ("rotate_interval = 030m", "30m"),
+        ("keep_days = 30", 30),
+        ("smtp_port = 587", 587),
         ("audit_pid_retry = 0", 0),
         ("status_interval = 1", 1),
     ],
@@ -256,6 +260,9 @@ def test_a_value_is_read(line: str, value: object) -> None:
         ("plugin_dir = plugins.d", "plugins.d: an absolute path is allowed"),
         ("run_dir = audit", "audit: an absolute path is allowed"),
         ("receive_buffer = 0", "0: 1 to 1024 MiB is allowed"),
+        ("rotate_interval = 0m", "0m: never, hourly, daily, weekly, or minutes from 1m to 10080m is allowed"),
+        ("rotate_interval = 5", "5: never, hourly, daily, weekly, or minutes from 1m to 10080m is allowed"),
+        ("compress_logs = xz", "xz: none, gzip or zstd is allowed"),
         ("write_queue = 1025", "1025: 1 to 1024 MiB is allowed"),
         ("audit_pid_retry = 3601", "3601: 0 to 3600 seconds is allowed"),
         ("status_interval = 0", "0: 1 to 3600 seconds is allowed"),

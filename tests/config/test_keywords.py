@@ -10,12 +10,25 @@ def test_every_keyword_says_what_it_is_for() -> None:
 
 
 def test_our_additions_are_marked_and_effective() -> None:
-    assert {(k.name, k.effective) for k in KEYWORDS.values() if k.ours} == {
-        ("run_dir", True),
-        ("receive_buffer", True),
-        ("write_queue", True),
-        ("audit_pid_retry", True),
-        ("status_interval", True),
+    ours = {keyword.name: keyword.effective for keyword in KEYWORDS.values() if keyword.ours}
+    assert all(ours.values())
+    assert set(ours) == {
+        "run_dir",
+        "receive_buffer",
+        "write_queue",
+        "audit_pid_retry",
+        "status_interval",
+        "rotate_interval",
+        "compress_logs",
+        "keep_days",
+        "keep_total",
+        "exec_timeout",
+        "smtp_server",
+        "smtp_port",
+        "smtp_security",
+        "smtp_user",
+        "smtp_password_file",
+        "mail_from",
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import fcntl
 import os
 import stat
@@ -16,26 +15,18 @@ from blockbuster import blockbuster_ctx
 from auditd_py.daemon.logfile import LogFile, LogSettings
 from auditd_py.errors import LogError
 from auditd_py.log.flush import flush_policy
+from tests.logs import NONE, Told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
-
-NONE = flush_policy("none", 0)
 
 
 class Log:
     """A LogFile and what it told."""
 
     def __init__(self, limit: int = 1 << 20) -> None:
-        self.faults: list[tuple[str, OSError | LogError]] = []
-        self.fault = asyncio.Event()
-        self.space = asyncio.Event()
-        self.file = LogFile(asyncio.get_running_loop(), limit, self._failed, self.space.set)
-
-    def _failed(self, function: str, error: OSError | LogError) -> None:
-        self.faults.append((function, error))
-        self.fault.set()
+        self.told = Told()
+        self.file = LogFile(asyncio.get_running_loop(), limit, self.told)
 
 
 async def test_lines_are_written_in_order(log_dir):
@@ -201,33 +192,6 @@ async def test_incremental_async_flushes_aside(log_dir):
     assert log.file.counters.written == 50
 
 
-async def test_a_full_disk_suspends_counts_and_is_resumed(
-    log_dir: Path, loop_mount: Callable[[int], Path]
-):
-    place = loop_mount(1)
-    log, path = Log(), place / "audit.log"
-    ballast = place / "ballast"
-    ballast.write_bytes(b"x" * (300 << 10))
-    await log.file.open(LogSettings(str(path), 0, NONE))
-    line = b"y" * 99 + b"\n"
-    log.file.append(line * 20000, 20000)
-    await asyncio.wait_for(log.fault.wait(), 20)
-    log.file.append(line * 5, 5)
-    ((function, error),) = log.faults
-    assert isinstance(error, OSError)
-    assert (function, error.errno) == ("write", errno.ENOSPC)
-    assert log.file.suspended
-    ballast.unlink()
-    await log.file.resume()
-    log.file.append(line, 1)
-    await log.file.close()
-    counters = log.file.counters
-    assert counters.written + counters.unwritten == 20006
-    lines = path.read_bytes().split(b"\n")
-    assert sum(found == line[:-1] for found in lines) == counters.written
-    assert lines[-2] == line[:-1]
-
-
 FIFREEZE, FITHAW = 0xC0045877, 0xC0045878
 
 
@@ -247,7 +211,7 @@ async def test_a_stalled_disk_stops_only_the_writer(log_dir, loop_mount):
     finally:
         fcntl.ioctl(directory, FITHAW, struct.pack("i", 0))
         os.close(directory)
-    await asyncio.wait_for(log.space.wait(), 20)
+    await asyncio.wait_for(log.told.space.wait(), 20)
     assert not log.file.full
     await log.file.close()
     assert log.file.counters.written == 2

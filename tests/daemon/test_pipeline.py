@@ -19,6 +19,7 @@ from auditd_py.log.flush import flush_policy
 from auditd_py.netlink.datagram import Batch
 from auditd_py.record.enrich import Enricher
 from auditd_py.record.line import LineFormatter
+from tests.logs import Told
 from tests.programs import parse_log
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Way:
         loop = asyncio.get_running_loop()
         self.log = log
         self.ready = 0
-        self.file = LogFile(loop, 1 << 20, lambda _, error: pytest.fail(str(error)), lambda: None)
+        self.file = LogFile(loop, 1 << 20, Told())
         formatter = LineFormatter(b"", enricher)
         self.pipeline = Pipeline(formatter, self.file, NameService(loop), self._ready)
         self._batch = Batch()

@@ -1,0 +1,84 @@
+"""Compresses rotated logs, one at a time, in a process of idle priority."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from auditd_py.errors import LogError
+from auditd_py.log.rotation import SUFFIXES
+
+if TYPE_CHECKING:
+    from auditd_py.daemon.logfile import LogFile
+
+_PROGRAM: Final = str(Path(__file__).with_name("compress_program.py"))
+_LIMIT_S: Final = 3600.0
+_SHOWN: Final = 400  # characters of what the program says when it fails
+
+log = structlog.get_logger()
+
+
+class Compressor:
+    """Compresses the archives of `log_file`; `failed` counts those that could not be."""
+
+    def __init__(self, log_file: LogFile) -> None:
+        self.done = 0
+        self.failed = 0
+        self._log_file = log_file
+        self._busy = False
+
+    async def run(self, form: str) -> None:
+        """Compress all that is not compressed yet as `form`, gzip or zstd.
+
+        Returns at the first failure, which is logged: the next rotation tries again.
+        """
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while await self._compress_one(form):
+                self.done += 1
+        except (OSError, LogError) as error:
+            self.failed += 1
+            log.error("a rotated log cannot be compressed", reason=str(error))
+        finally:
+            self._busy = False
+
+    async def _compress_one(self, form: str) -> bool:
+        work = await self._log_file.begin_compression()
+        if work is None:
+            return False
+        suffix = ""
+        try:
+            await self._run_program(form, work.source, work.target)
+            suffix = SUFFIXES[form]
+        finally:
+            # shielded: the file aside must go, or take its place, also when the daemon ends
+            path = await asyncio.shield(self._log_file.end_compression(work, suffix))
+        if path:
+            log.info("rotated log compressed", path=path)
+        return True
+
+    async def _run_program(self, form: str, source: int, target: int) -> None:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", _PROGRAM, form,
+            stdin=source, stdout=target, stderr=asyncio.subprocess.PIPE, env={},
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(_LIMIT_S):
+                _, said = await process.communicate()
+        except BaseException as error:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+            if isinstance(error, TimeoutError):
+                raise LogError(_PROGRAM, f"took longer than {_LIMIT_S:.0f} s") from None
+            raise
+        if process.returncode:
+            text = said.decode(errors="replace").strip()[-_SHOWN:]
+            raise LogError(_PROGRAM, f"exit status {process.returncode}: {text}")
