@@ -77,6 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not options.check_config:
             _may_be_daemon()  # an ordinary user is told that as well
         return EXIT_CONFIG
+    return _run(path, loaded, options)
+
+
+def _run(path: str, loaded: Loaded, options: argparse.Namespace) -> int:
     if options.check_config:
         return _check(path, loaded)
     if options.test_actions is not None:

@@ -23,6 +23,7 @@ from auditd_py.netlink.uapi import (
     NLMSG_DONE,
     NLMSG_ERROR,
     NLMSG_HDRLEN,
+    Features,
     Request,
     SignalInfo,
     Status,
@@ -91,6 +92,37 @@ class Control:
         """Change the settings that `mask` names to `values` (fields of audit_status)."""
         self._ask(Request.SET, messages.status_payload({**values, "mask": mask}))
 
+    def reset_counter(self, mask: StatusMask) -> int:
+        """Set a counter to 0 (LOST or BACKLOG_WAIT_TIME_ACTUAL); return what it was."""
+        try:
+            self.set_status(mask)
+        except KernelError as error:
+            if error.errno >= 0:
+                raise
+            return -error.errno  # the acknowledgement carries the count where others have 0
+        return 0
+
+    def features(self) -> Features:
+        """Return which of the features that can be locked are on and which are locked."""
+        found = Features.unpack(self._reply(Request.GET_FEATURE, Features().pack()))
+        if found is None:
+            raise KernelError(errno.EPROTO, "GET_FEATURE")
+        return found
+
+    def set_features(self, features: Features) -> None:
+        """Switch features, and lock them until reboot."""
+        self._ask(Request.SET_FEATURE, features.pack())
+
+    def trim(self) -> None:
+        """Have the kernel drop the parts of watched trees that were unmounted."""
+        self._ask(Request.TRIM)
+
+    def make_equivalent(self, mounted: bytes, subtree: bytes) -> None:
+        """Have a watched tree go on below `subtree`, where it is mounted at `mounted`."""
+        lengths = struct.pack("=II", len(mounted), len(subtree))
+        paths = mounted + subtree
+        self._ask(Request.MAKE_EQUIV, lengths + paths + bytes(-len(paths) % 4))
+
     def release_pid(self) -> None:
         """Tell the kernel that this process is no longer the audit daemon."""
         self.set_status(StatusMask.PID, pid=0)
@@ -115,8 +147,8 @@ class Control:
         """Hand the kernel a record of a user-space type; it comes back as an event."""
         self._ask(record_type, text + b"\0")
 
-    def _reply(self, kind: int) -> bytes:
-        replies = self._ask(kind, ack=False)
+    def _reply(self, kind: int, payload: bytes = b"") -> bytes:
+        replies = self._ask(kind, payload, ack=False)
         if not replies:
             raise KernelError(errno.EPROTO, _REQUEST_NAMES[kind])
         return replies[0]

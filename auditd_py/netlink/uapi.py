@@ -42,6 +42,9 @@ class Request(IntEnum):
     ADD_RULE = 1011
     DEL_RULE = 1012
     LIST_RULES = 1013
+    TRIM = 1014
+    MAKE_EQUIV = 1015
+    SET_FEATURE = 1018
     GET_FEATURE = 1019
     FIRST_USER_MSG = 1100
 
@@ -129,6 +132,35 @@ class SignalInfo:
             return None
         auid, pid = cls._HEAD.unpack_from(payload)
         return cls(auid, pid, payload[cls._HEAD.size :].rstrip(b"\0 \n"))
+
+
+AUDIT_FEATURE_LOGINUID_IMMUTABLE: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """struct audit_features: bit masks of what is on and of what is locked until reboot.
+
+    In a SET_FEATURE request `mask` and `lock` say which bits are meant.
+    """
+
+    mask: int = 0
+    features: int = 0
+    lock: int = 0
+
+    _STRUCT: ClassVar[struct.Struct] = struct.Struct("=IIII")  # the first is the version, 0
+
+    def pack(self) -> bytes:
+        """Return the request's payload."""
+        return self._STRUCT.pack(0, self.mask, self.features, self.lock)
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> Features | None:
+        """Return what a GET_FEATURE reply says, None if the payload is too short."""
+        if len(payload) < cls._STRUCT.size:
+            return None
+        _, mask, features, lock = cls._STRUCT.unpack_from(payload)
+        return cls(mask, features, lock)
 
 
 @dataclass(frozen=True, slots=True)

@@ -317,8 +317,8 @@ def test_settings_that_can_end_this_host_warn(action: str, what: str) -> None:
 
 def test_mail_without_any_way_to_send_it_warns() -> None:
     assert warnings_of("space_left_action = email\n") == [
-        "auditd.conf:1: space_left_action: email: nothing sends mail here: set smtp_server, or "
-        "install /usr/sbin/sendmail"
+        "auditd.conf:1: space_left_action: email: nothing sends mail here: "
+        + "set smtp_server, or install /usr/sbin/sendmail"
     ]
 
 
@@ -384,7 +384,7 @@ def test_one_log_file_warns_that_nothing_rotates() -> None:
 
 def test_zstd_needs_its_package() -> None:
     assert problems_of("compress_logs = zstd\n") == [
-        "1: compress_logs: zstd needs the Python package zstandard: pip install "
-        "'auditd-py[zstd]', or gzip"
+        "1: compress_logs: zstd needs the Python package zstandard: "
+        + "pip install 'auditd-py[zstd]', or gzip"
     ]
     assert config_of("compress_logs = gzip\n").compress_logs == "gzip"
