@@ -111,6 +111,11 @@ class DaemonConfig(BaseModel):
         Number(1, 3600, "seconds"),
         _ours("Time between two looks at the kernel's lost and backlog counters."),
     ] = 2
+    watch_rules: Annotated[
+        bool,
+        YesNo(),
+        _ours("Record and tell when the kernel's rules, its enabled flag or its audit pid change."),
+    ] = False
     priority_boost: Annotated[
         int, Number(0), Setting("How far the daemon's nice value is lowered.")
     ] = 4

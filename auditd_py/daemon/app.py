@@ -27,6 +27,7 @@ from auditd_py.daemon.notify import Notifier
 from auditd_py.daemon.pipeline import Pipeline
 from auditd_py.daemon.reload import Reloader
 from auditd_py.daemon.report import Reporter
+from auditd_py.daemon.rule_watch import RuleWatch
 from auditd_py.daemon.source import Source
 from auditd_py.errors import ActionError, KernelError, LogError
 from auditd_py.netlink.uapi import RecordType
@@ -96,6 +97,7 @@ class Daemon:
         self.log_file = self.keeper.file
         self.source = Source(self._loop, self.pipeline.batch, self._source_failed)
         self.kernel = Kernel(self.source if config.local_events else None)
+        self.rule_watch = RuleWatch(self.kernel, self._record_config)
         self._pid_file: process.PidFile | None = None
         self.reporter = Reporter(self)
         self._tasks: asyncio.TaskGroup | None = None
@@ -231,6 +233,9 @@ class Daemon:
     def _work(self) -> list[Coroutine[None, None, None]]:
         work = [self._report_regularly(), self._forget_names(), self.keeper.watch()]
         if self.config.local_events:
+            self.pipeline.on_config_change = self.rule_watch.touch
+            self.rule_watch.touch()  # what it finds first is what it compares with
+            work.append(self.rule_watch.run(wanted=lambda: self.config.watch_rules))
             work.append(
                 self.kernel.watch(
                     lambda: self.config.status_interval,
@@ -316,6 +321,9 @@ class Daemon:
     def _look_at_losses(self) -> None:
         self.reporter.look_at_losses()
         self._notifier.send(self.reporter.status_line())
+
+    def _record_config(self, text: str) -> None:
+        self.pipeline.daemon_record(RecordType.DAEMON_CONFIG, text)
 
     def _resume_source(self) -> None:
         self.source.resume()

@@ -82,6 +82,11 @@ class Kernel:
         await self._poll()
         return self.status.backlog
 
+    async def rules(self) -> list[bytes]:
+        """Return every loaded rule as its audit_rule_data. Raises KernelError."""
+        assert self._control is not None
+        return await self._run(self._control.rules)
+
     async def signal_info(self) -> SignalInfo | None:
         """Return who sent the last signal; None if the kernel does not say in time."""
         if self._control is None or not self.registered:

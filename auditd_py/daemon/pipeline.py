@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from auditd_py.netlink.uapi import RecordType
 from auditd_py.record.daemon_record import stamped
 from auditd_py.record.enrich import ACCOUNT_TYPES_AFTER, ACCOUNT_TYPES_BEFORE
 from auditd_py.record.serials import SerialGaps
@@ -40,6 +41,7 @@ class Pipeline:
 
     When a record names an id whose name is not known yet, it and everything after it is held
     until the name service has answered; `on_ready` is then called. Nothing overtakes.
+    `on_config_change`, if set, is called when the kernel records a change of its configuration.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Pipeline:
         self.formatter = formatter
         self.log_file = log_file
         self.gaps = SerialGaps()
+        self.on_config_change: Callable[[], None] | None = None
         self._names = names
         self._on_ready = on_ready
         self._held: list[_Segment] = []
@@ -61,6 +64,8 @@ class Pipeline:
     def batch(self, batch: Batch) -> bool:
         """Take one received batch; return whether more may come now."""
         self.gaps.batch(batch.types, batch.slots, batch.lengths)
+        if self.on_config_change is not None and RecordType.CONFIG_CHANGE in batch.types:
+            self.on_config_change()
         if self._held:
             self._hold(batch.texts())
             return False

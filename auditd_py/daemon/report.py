@@ -130,6 +130,8 @@ class Reporter:
                 "kernel backlog": kernel.status.backlog,
                 "kernel backlog limit": kernel.status.backlog_limit,
                 "times the audit pid was lost": kernel.dismissals,
+                "rules watched": "yes" if daemon.rule_watch.seen is not None else "no",
+                "rule changes noticed": daemon.rule_watch.changes,
                 "registered with the kernel": "yes" if kernel.registered else "no",
                 "own messages dropped": daemon.messages.dropped,
                 "name look-ups given up": daemon.names.timeouts,

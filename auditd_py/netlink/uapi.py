@@ -59,6 +59,7 @@ class RecordType(IntEnum):
     DAEMON_ROTATE = 1205
     DAEMON_RESUME = 1206
     SYSCALL = 1300
+    CONFIG_CHANGE = 1305
     EOE = 1320
     REPLACE = 1329
 

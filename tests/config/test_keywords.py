@@ -18,6 +18,7 @@ def test_our_additions_are_marked_and_effective() -> None:
         "write_queue",
         "audit_pid_retry",
         "status_interval",
+        "watch_rules",
         "rotate_interval",
         "compress_logs",
         "keep_days",
