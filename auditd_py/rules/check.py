@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from auditd_py.rules.rule import (
@@ -10,7 +10,6 @@ from auditd_py.rules.rule import (
     CLASS_BITS,
     DIR,
     EQUAL,
-    EXE,
     EXIT,
     KEY,
     NEVER,
@@ -21,7 +20,7 @@ from auditd_py.rules.rule import (
 )
 from auditd_py.rules.show import rule_text
 from auditd_py.tables.machines import AUDIT_ARCH_64BIT, MACHINES
-from auditd_py.tables.rule_names import FIELDS, OPERATORS
+from auditd_py.tables.rule_names import OPERATORS
 from auditd_py.tables.syscalls import names
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 _AT_LEAST: Final = OPERATORS[">="]
 _AT_MOST: Final = OPERATORS["<="]
-_ANCHORS: Final = (PATH, DIR, EXE, FIELDS["inode"], FIELDS["fstype"], FIELDS["msgtype"])
+_COMMON: Final = frozenset((ARCH, PERM, KEY))  # many rules have the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +73,30 @@ def check(lines: Sequence[FileLine], host: Host) -> list[Finding]:
 
 
 def faster_forms(rule: Rule, host: Host) -> list[str]:
-    """Return the -a rules that do what a watch does, for calls that can match only."""
+    """Return the -a rules that do what a watch does, as a rule file has them.
+
+    Where the machine is named first, the permission stands for the calls that can match, so
+    that the kernel does not look at the rule for every other call.
+    """
     return [
-        rule_text(rule_for(rule, arch), host).replace(" -S all", "")
+        rule_text(_escaped(rule_for(rule, arch)), host).replace(" -S all ", " ", 1)
         for arch in host.arches
-    ]  # fmt: skip
+    ]
 
 
 def rule_for(rule: Rule, arch: int) -> Rule:
     """Return the rule limited to the programs of one machine."""
     return Rule(rule.list, rule.action, rule.calls, (Field(ARCH, EQUAL, arch), *rule.fields))
+
+
+def _escaped(rule: Rule) -> Rule:
+    fields = tuple(
+        replace(field, value=field.value.replace(b"\\", b"\\\\").replace(b" ", b"\\ "))
+        if isinstance(field.value, bytes)
+        else field
+        for field in rule.fields
+    )
+    return replace(rule, fields=fields)
 
 
 def _duplicates(added: Sequence[tuple[FileLine, Rule]]) -> Iterator[Finding]:
@@ -163,10 +176,9 @@ def _shadowed(added: Sequence[tuple[FileLine, Rule]]) -> Iterator[Finding]:
 
 
 def _anchor(rule: Rule) -> object:
-    for code in _ANCHORS:
-        for field in rule.fields:
-            if field.code == code and field.operator == EQUAL:
-                return code, field.value
+    for field in rule.fields:
+        if field.operator == EQUAL and field.code not in _COMMON:
+            return field.code, field.value
     return None
 
 
@@ -174,10 +186,10 @@ def _implied_anchors(rule: Rule) -> Iterator[object]:
     """Give the anchors that a rule covering this one can have."""
     yield None
     for field in rule.fields:
-        if field.code not in _ANCHORS or field.operator != EQUAL:
+        if field.operator != EQUAL or field.code in _COMMON:
             continue
         yield field.code, field.value
-        if field.code in (PATH, DIR) and type(field.value) is bytes:
+        if field.code in (PATH, DIR) and isinstance(field.value, bytes):
             folder = field.value
             while folder not in (b"", b"/"):
                 folder = folder.rpartition(b"/")[0]

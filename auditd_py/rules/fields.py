@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 MAX_STRING: Final = 4096  # PATH_MAX
 _U32: Final = 0xFFFFFFFF
+_HEX: Final = frozenset("0123456789abcdef")
 _AF_MAX: Final = 46
 _OPERATOR_BYTES: Final = "!<>=&"
 
@@ -341,15 +342,13 @@ def _machine(name: str, value: str, at: int, host: Host) -> int:
             reason = f"{name} elf mapping not found ({host.machine} runs no {word} programs)"
             raise FieldError(reason, at, len(value))
         return ARCHES[word]
-    try:
-        number = int(word, 16)
-    except ValueError:
+    digits = word.removeprefix("0x")
+    if not set(digits) <= _HEX or (digits == word and len(word) != 8) or not digits:
         known = (*ARCHES, "b64", "b32")
-        reason = f"{name} machine type not found"
-        raise FieldError(reason, at, len(value), word, known) from None
-    if number not in MACHINES:
+        raise FieldError(f"{name} machine type not found", at, len(value), word, known)
+    if int(digits, 16) not in MACHINES:
         raise FieldError(f"{name} elf mapping not found", at, len(value))
-    return number
+    return int(digits, 16)
 
 
 _VALUES: Final[dict[str, Callable[[str, str, int, Host], int]]] = {
