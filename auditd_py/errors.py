@@ -94,8 +94,12 @@ class RuleError(AuditError):
         start, end = self.span
         hint = f"did you mean {self.suggestion}?" if self.suggestion else ""
         if self.text and end > start:
-            lines.append("  " + "".join(c if c.isprintable() else "?" for c in self.text))
-            lines.append(f"  {' ' * start}{'^' * (end - start)} {hint}".rstrip())
+            # of a long line what is around the part
+            first = max(0, start - 60) if len(self.text) > 100 else 0
+            part = self.text[first : max(first + 100, min(end, start + 60))]
+            marks = "^" * min(end - start, len(part) + first - start)
+            lines.append("  " + "".join(c if c.isprintable() else "?" for c in part))
+            lines.append(f"  {' ' * (start - first)}{marks} {hint}".rstrip())
         elif hint:
             lines.append(f"  {hint}")
         return "\n".join(lines)
