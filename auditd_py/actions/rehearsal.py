@@ -80,6 +80,8 @@ def example(condition: Condition, config: DaemonConfig) -> Incident:
             return Incident(condition, path, size, limit=size)
         case Condition.DISK_ERROR:
             return Incident(condition, path, size, function="write", reason=os.strerror(5))
+        case Condition.QUEUE_FULL:
+            return Incident(condition, path)
         case Condition.DISK_FULL:
             return Incident(condition, path, size, free=0, limit=FULL_BLOCKS * block)
         case Condition.SPACE_LEFT:

@@ -27,6 +27,7 @@ _SUSPENDING: Final = {
     Condition.ADMIN_SPACE_LEFT: "low disk space.",
     Condition.DISK_FULL: "no space left on logging partition.",
     Condition.DISK_ERROR: "previously mentioned write error",
+    Condition.QUEUE_FULL: "overflow of a plugin's queue",
 }
 _POWER: Final = {
     ActionWord.SINGLE: "changing the system to single user mode",
@@ -35,6 +36,7 @@ _POWER: Final = {
 _WALL_CAUSES: Final = {
     Condition.DISK_FULL: "has no disk space left",
     Condition.DISK_ERROR: "cannot write to its disk",
+    Condition.QUEUE_FULL: "cannot hand its events on",
 }
 _SUBJECTS: Final = {
     Condition.SPACE_LEFT: "Audit Disk Space Alert",
@@ -92,6 +94,8 @@ def warning(incident: Incident, config: DaemonConfig) -> tuple[str, str]:
         case Condition.DISK_ERROR:
             fault = f"{incident.function}: Audit daemon detected an error writing an event to disk"
             return ALERT, f"{fault} ({incident.reason})"
+        case Condition.QUEUE_FULL:
+            return ERROR, "Audit daemon has a plugin queue that is full"
 
 
 def announced(condition: Condition, word: str) -> bool:

@@ -337,19 +337,19 @@ class DaemonConfig(BaseModel):
     ] = None
 
     # plugins
-    plugin_dir: Annotated[str, AbsolutePath(), _later("Directory of the plugins' settings.")] = (
+    plugin_dir: Annotated[str, AbsolutePath(), Setting("Directory of the plugins' settings.")] = (
         "/etc/auditd_py/plugins.d"
     )
     q_depth: Annotated[
-        int, Number(1, 99999, "records"), _later("Records that wait for plugins.", Reload.UPWARDS)
+        int, Number(1, 99999, "records"), Setting("Records that wait for plugins.", Reload.UPWARDS)
     ] = 2000
     overflow_action: Annotated[
         Action,
         Actions(_A.IGNORE, _A.SYSLOG, _A.SUSPEND, _A.SINGLE, _A.HALT),
-        _later("What to do when q_depth records wait and one more comes."),
+        Setting("What to do when q_depth records wait and one more comes."),
     ] = Action(_A.SYSLOG)
     max_restarts: Annotated[
-        int, Number(0), _later("How often a plugin that ends is started again.")
+        int, Number(0), Setting("How often a plugin that ends is started again.")
     ] = 10
 
     # accepted for the sake of old files

@@ -18,6 +18,7 @@ from auditd_py import __version__
 from auditd_py.config.words import LogFormat
 from auditd_py.daemon import process
 from auditd_py.daemon.action_runner import ActionRunner, LoopServices
+from auditd_py.daemon.dispatcher import Dispatcher
 from auditd_py.daemon.keeper import LogKeeper
 from auditd_py.daemon.kernel import Kernel
 from auditd_py.daemon.live import LiveLine
@@ -97,6 +98,7 @@ class Daemon:
         self.log_file = self.keeper.file
         self.source = Source(self._loop, self.pipeline.batch, self._source_failed)
         self.kernel = Kernel(self.source if config.local_events else None)
+        self.dispatcher = Dispatcher(config, self.actions.run)
         self.rule_watch = RuleWatch(self.kernel, self._record_config)
         self._pid_file: process.PidFile | None = None
         self.reporter = Reporter(self)
@@ -179,6 +181,8 @@ class Daemon:
             self.pipeline.log_file = self.log_file
             to = "standard output" if self.options.foreground else config.log_file
             log.info("writing records", to=to)
+        await self.dispatcher.start()
+        self.pipeline.dispatcher = self.dispatcher
         own = process.own_sender()
         log_format = str(config.log_format) if self.writes(config) else "nolog"
         kernel = platform.release()[:56]
@@ -231,7 +235,12 @@ class Daemon:
         self._ready(EXIT_OK)
 
     def _work(self) -> list[Coroutine[None, None, None]]:
-        work = [self._report_regularly(), self._forget_names(), self.keeper.watch()]
+        work = [
+            self._report_regularly(),
+            self._forget_names(),
+            self.keeper.watch(),
+            self.dispatcher.watch(),
+        ]
         if self.config.local_events:
             self.pipeline.on_config_change = self.rule_watch.touch
             self.rule_watch.touch()  # what it finds first is what it compares with
@@ -289,6 +298,7 @@ class Daemon:
     async def _resume_logging(self) -> None:
         sender = await self.sender()
         log.info("Audit daemon is attempting to resume logging.", level="notice")
+        self.dispatcher.resume()
         if self.writes(self.config):
             await self.keeper.resume(sender)
 
@@ -350,6 +360,7 @@ class Daemon:
             await self._finish_records()
         await self.pipeline.settle()
         self.source.close()
+        await self.dispatcher.stop()
         with contextlib.suppress(OSError, LogError):
             await self.log_file.close()
         await self.actions.close()

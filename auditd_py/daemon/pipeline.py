@@ -1,4 +1,4 @@
-"""From records to lines to the log, in the kernel's order. HOT for batches."""
+"""From records to lines to the log and the plugins, in the kernel's order. HOT for batches."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from auditd_py.record.serials import SerialGaps
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from auditd_py.daemon.dispatcher import Dispatcher
     from auditd_py.daemon.logfile import LogFile
     from auditd_py.daemon.names import NameService
     from auditd_py.netlink.datagram import Batch
@@ -37,7 +38,7 @@ class _Segment:
 
 
 class Pipeline:
-    """Formats batches and hands them to the log.
+    """Formats batches and hands them to the log, and to the plugins of `dispatcher` if it is set.
 
     When a record names an id whose name is not known yet, it and everything after it is held
     until the name service has answered; `on_ready` is then called. Nothing overtakes.
@@ -55,6 +56,7 @@ class Pipeline:
         self.log_file = log_file
         self.gaps = SerialGaps()
         self.on_config_change: Callable[[], None] | None = None
+        self.dispatcher: Dispatcher | None = None
         self._names = names
         self._on_ready = on_ready
         self._held: list[_Segment] = []
@@ -70,17 +72,22 @@ class Pipeline:
             self._hold(batch.texts())
             return False
         enricher = self.formatter.enricher
-        if enricher is None:
-            lines, count = self.formatter.batch(batch.types, batch.slots, batch.lengths)
+        if enricher is not None and not _ACCOUNT_TYPES.isdisjoint(batch.types):
+            self._hold(batch.texts())
+            return not self._held
+        dispatching = self.dispatcher is not None and self.dispatcher.active
+        if dispatching:
+            lines, count, everything, types = self.formatter.batch_for_all(
+                batch.types, batch.slots, batch.lengths
+            )
         else:
-            if not _ACCOUNT_TYPES.isdisjoint(batch.types):
-                self._hold(batch.texts())
-                return not self._held
             lines, count = self.formatter.batch(batch.types, batch.slots, batch.lengths)
-            if enricher.wanted_users or enricher.wanted_groups:
-                self._hold(batch.texts())
-                return False
+        if enricher is not None and (enricher.wanted_users or enricher.wanted_groups):
+            self._hold(batch.texts())
+            return False
         self._write(lines, count)
+        if dispatching:
+            self._dispatch(everything, types)
         return self.log_file is None or not self.log_file.full
 
     def daemon_record(
@@ -102,6 +109,10 @@ class Pipeline:
     def _write(self, lines: bytes, count: int) -> None:
         if self.log_file is not None and lines:
             self.log_file.append(lines, count)
+
+    def _dispatch(self, lines: bytes, types: list[int]) -> None:
+        if self.dispatcher is not None and self.dispatcher.active and types:
+            self.dispatcher.give(lines, types, self.formatter.version)
 
     def _hold(self, records: list[tuple[int, bytes]]) -> None:
         self._hold_segments(self._segments(records))
@@ -133,13 +144,14 @@ class Pipeline:
             if enricher is not None and segment.forget:
                 enricher.forget_names()
                 segment.forget = False
-            lines, count = self.formatter.records(segment.records)
+            lines, count, everything, types = self.formatter.records_for_all(segment.records)
             if enricher is not None and (enricher.wanted_users or enricher.wanted_groups):
                 return
             if segment.take is not None:
                 segment.take(lines)
             else:
                 self._write(lines, count)
+            self._dispatch(everything, types)
             del self._held[0]
 
     async def _resolve(self) -> None:

@@ -80,6 +80,7 @@ class Reloader:
             except (ActionError, LogError, OSError):
                 process.raise_priority(old.priority_boost, new.priority_boost)
                 raise
+        await daemon.dispatcher.reload(new)
         daemon.pipeline.formatter = formatter
         daemon.pipeline.log_file = daemon.log_file if wanted else None
         daemon.config = new

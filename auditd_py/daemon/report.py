@@ -13,6 +13,7 @@ from auditd_py import __version__
 from auditd_py.daemon.state import (
     LogState,
     Losses,
+    PluginsState,
     State,
     allocator_kib,
     resident_kib,
@@ -24,6 +25,7 @@ from auditd_py.log.space import Free, forecast
 if TYPE_CHECKING:
     from auditd_py.config.keywords import DaemonConfig
     from auditd_py.daemon.app import Daemon
+    from auditd_py.daemon.dispatcher import Dispatcher
     from auditd_py.daemon.logfile import LogFile
 
 log = structlog.get_logger()
@@ -110,7 +112,7 @@ class Reporter:
             writing=daemon.writes(config)
             and not (daemon.log_file.suspended or daemon.log_file.failed),
             log=log_state,
-            q_depth=config.q_depth,
+            plugins=_plugins_state(daemon.dispatcher, config.q_depth),
             losses=self.losses,
             allocator=(allocator_kib(), self._memory_at_start),
             ours={
@@ -122,6 +124,9 @@ class Reporter:
                 "rotated logs removed": counters.removed,
                 "rotated logs compressed": daemon.keeper.compressor.done,
                 "compressions failed": daemon.keeper.compressor.failed,
+                "records not given to plugins": daemon.dispatcher.dropped
+                + daemon.dispatcher.unqueued,
+                **_plugin_rows(daemon.dispatcher),
                 "actions failed": daemon.actions.failed,
                 "actions over their time": daemon.actions.overran,
                 "lines cut short before": counters.torn,
@@ -139,6 +144,28 @@ class Reporter:
                 "running for": f"{time.monotonic() - self._started_at:.0f} s",
             },
         )
+
+
+def _plugins_state(dispatcher: Dispatcher, size: int) -> PluginsState:
+    queues = [plugin.queue for plugin in dispatcher.plugins.values()]
+    return PluginsState(
+        active=dispatcher.active,
+        depth=max((queue.records for queue in queues), default=0),
+        most=max((queue.most for queue in queues), default=0),
+        size=size,
+        overflowed=dispatcher.overflowed,
+        suspended=dispatcher.suspended,
+    )
+
+
+def _plugin_rows(dispatcher: Dispatcher) -> dict[str, object]:
+    return {
+        f"plugin {name}": (
+            f"pid {plugin.pid or 'none'}, waiting {plugin.queue.records}, "
+            f"dropped {plugin.queue.dropped}, restarts {plugin.restarts}"
+        )
+        for name, plugin in dispatcher.plugins.items()
+    }
 
 
 def _log_state(config: DaemonConfig, log_file: LogFile) -> LogState:

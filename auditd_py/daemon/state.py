@@ -59,6 +59,18 @@ class LogState:
 
 
 @dataclass(frozen=True, slots=True)
+class PluginsState:
+    """The plugins' part of the report; depths in records, of the fullest queue."""
+
+    active: int
+    depth: int
+    most: int
+    size: int
+    overflowed: bool
+    suspended: bool
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """What the report is made of. `log` is None where no log file is kept.
 
@@ -70,7 +82,7 @@ class State:
     priority: int
     writing: bool
     log: LogState | None
-    q_depth: int
+    plugins: PluginsState
     losses: Losses
     allocator: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
     ours: dict[str, object] = field(default_factory=dict)
@@ -87,12 +99,12 @@ def state_report(state: State) -> str:
     if state.log is not None:
         rows += _log_rows(state.log)
     rows += [
-        ("Number of active plugins", 0),
-        ("current plugin queue depth", 0),
-        ("max plugin queue depth used", 0),
-        ("plugin queue size", state.q_depth),
-        ("plugin queue overflow detected", "no"),
-        ("plugin queueing suspended", "no"),
+        ("Number of active plugins", state.plugins.active),
+        ("current plugin queue depth", state.plugins.depth),
+        ("max plugin queue depth used", state.plugins.most),
+        ("plugin queue size", state.plugins.size),
+        ("plugin queue overflow detected", _yes(state.plugins.overflowed)),
+        ("plugin queueing suspended", _yes(state.plugins.suspended)),
         ("listening for network connections", "no"),
     ]
     ours: list[tuple[str, object]] = [

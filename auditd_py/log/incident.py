@@ -1,4 +1,4 @@
-"""What can happen to the log that an administrator chose an action for."""
+"""What can happen to the log, or to a plugin's queue, that an administrator chose an action for."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ class Condition(StrEnum):
     ADMIN_SPACE_LEFT = "admin_space_left_action"
     DISK_FULL = "disk_full_action"
     DISK_ERROR = "disk_error_action"
+    QUEUE_FULL = "overflow_action"  # of a plugin: the log itself is well
 
 
 class Response(Enum):

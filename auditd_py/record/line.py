@@ -31,12 +31,13 @@ _UNLOGGED: Final = frozenset({*range(1005), *range(1007, 1100), *range(1200, 130
 class _Prefixes(dict[int, bytes]):
     """Record type to the bytes before its text; empty for what is never logged."""
 
-    def __init__(self, node: bytes) -> None:
+    def __init__(self, node: bytes, unlogged: frozenset[int]) -> None:
         super().__init__()
         self.node = node
+        self._unlogged = unlogged
 
     def __missing__(self, kind: int) -> bytes:
-        if kind in _UNLOGGED:
+        if kind in self._unlogged:
             prefix = b""
         else:
             name = type_name(kind).encode("ascii")
@@ -53,8 +54,12 @@ class LineFormatter:
     """
 
     def __init__(self, node: bytes = b"", enricher: Enricher | None = None) -> None:
-        self._prefixes = _Prefixes(b"node=" + node + b" " if node else b"")
+        before = b"node=" + node + b" " if node else b""
+        self._prefixes = _Prefixes(before, _UNLOGGED)
+        self._all_prefixes = _Prefixes(before, _UNLOGGED - {EOE})
         self.enricher = enricher
+        # of the binary format for plugins, see dispatch.frame
+        self.version = 1 if node or enricher is not None else 0
 
     def batch(
         self, types: Sequence[int], slots: Iterable[memoryview], lengths: Sequence[int]
@@ -97,22 +102,53 @@ class LineFormatter:
                     text = printable(text)
                 parts += (prefix, text, suffix(kind, text))
 
+    def batch_for_all(
+        self, types: Sequence[int], slots: Iterable[memoryview], lengths: Sequence[int]
+    ) -> tuple[bytes, int, bytes, list[int]]:
+        """Return what `batch` does, and then what plugins get: all lines, and their types.
+
+        Plugins are told where an event ends, the log is not.
+        """
+        parts: list[bytes | memoryview] = []
+        prefixes = self._all_prefixes
+        suffix = self.enricher.suffix if self.enricher is not None else None
+        for kind, slot, length in zip(types, slots, lengths, strict=False):
+            if prefix := prefixes[kind]:
+                text: bytes | memoryview = slot[HEADER:length]
+                if kind == EOE or kind not in _CLEAN:
+                    text = printable(text)
+                if suffix is None:
+                    parts += (prefix, text)
+                else:
+                    text = bytes(text)
+                    parts += (prefix, text, suffix(kind, text))
+        return _both(parts, [kind for kind in types if prefixes[kind]], 3 if suffix else 2)
+
     def records(self, records: Iterable[tuple[int, bytes]]) -> tuple[bytes, int]:
         """Return the lines of (record type, text) pairs and how many they are.
 
         As `batch`, but the daemon's own records, which no datagram may carry, are logged.
         """
+        lines, count, _, _ = self.records_for_all(records)
+        return lines, count
+
+    def records_for_all(
+        self, records: Iterable[tuple[int, bytes]]
+    ) -> tuple[bytes, int, bytes, list[int]]:
+        """Return what `records` does, and then what plugins get, as `batch_for_all`."""
         parts: list[bytes | memoryview] = []
+        types = []
         suffix = self.enricher.suffix if self.enricher else None
         for kind, raw in records:
-            prefix = self._prefixes[kind]
+            prefix = self._all_prefixes[kind]
             if not prefix and 1200 <= kind < 1300:
                 name = type_name(kind).encode("ascii")
                 prefix = b"\n" + self._prefixes.node + b"type=" + name + b" msg="
             if prefix:
                 text = printable(raw)
                 parts += (prefix, text, suffix(kind, text) if suffix else b"")
-        return _joined(parts, 3)
+                types.append(kind)
+        return _both(parts, types, 3)
 
 
 def printable(text: bytes | memoryview) -> bytes:
@@ -130,3 +166,15 @@ def _joined(parts: list[bytes | memoryview], width: int) -> tuple[bytes, int]:
     parts[0] = parts[0][1:]
     parts.append(b"\n")
     return b"".join(parts), len(parts) // width
+
+
+def _both(
+    parts: list[bytes | memoryview], types: list[int], width: int
+) -> tuple[bytes, int, bytes, list[int]]:
+    ends = [width * index for index, kind in enumerate(types) if kind == EOE]
+    logged = parts.copy()
+    for position in reversed(ends):
+        del logged[position : position + width]
+    everything, _ = _joined(parts, width)
+    lines, count = _joined(logged, width) if ends else (everything, len(types))
+    return lines, count, everything, types

@@ -52,7 +52,7 @@ def test_the_table_has_a_line_for_each_keyword(config, listener, log_dir, comman
     lines = shown.splitlines()
     assert [line.split()[0] for line in lines] == [
         "keyword", "max_log_file_action", "space_left_action", "admin_space_left_action",
-        "disk_full_action", "disk_error_action",
+        "disk_full_action", "disk_error_action", "overflow_action",
     ]  # fmt: skip
     assert all("  ok  " in line for line in lines[1:])
     assert "TEST: Audit daemon is low on disk space" in lines[2]

@@ -164,7 +164,7 @@ def allowed(condition: Condition) -> list[str]:
     return [str(word) for word in KEYWORDS[condition.value].words]
 
 
-CASES = [(condition, word) for condition in Condition for word in allowed(condition)]
+CASES = [(condition, word) for condition in TOLD for word in allowed(condition)]
 STOPS = {"suspend", "exec", "single", "halt"}
 
 
@@ -213,6 +213,10 @@ def _check_what_was_done(it: Stage, condition: Condition, word: str) -> None:
     if word == "email":
         wait_for(lambda: it.mailbox.mails, "the mail")
         assert str(it.daemon.log).encode() in it.mailbox.mails[0].replace(b"=\r\n", b"")
+    if condition in (SPACE, ADMIN):
+        crossed = "space_left" if condition is SPACE else "admin_space_left"
+        if word not in ("rotate", "single", "halt"):
+            wait_for(lambda: crossed in it.daemon.state()["thresholds crossed"], "it is crossed")
     if word in ("rotate", "keep_logs"):
         wait_for(lambda: "Audit daemon rotating log files" in told(), "it rotates")
     if word in ("syslog", "email") or (condition is FULL and word != "ignore"):

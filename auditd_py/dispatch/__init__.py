@@ -1,0 +1,1 @@
+"""What goes to plugins: frames and queues, without any I/O."""
