@@ -14,7 +14,7 @@ from auditd_py.errors import KernelError, RuleError
 from auditd_py.netlink.control import Control
 from auditd_py.netlink.privilege import CAP_AUDIT_CONTROL, has_capability
 from auditd_py.rules.command import Command, Verb
-from auditd_py.rules.file import errors, parse_file, version_key
+from auditd_py.rules.file import errors, merged, parse_file, version_key
 from auditd_py.rules.host import Host
 from auditd_py.rules.message import user_message
 from auditd_py.rules.parse import parse_command
@@ -64,7 +64,7 @@ usage: auditctl [OPTIONS]
   --reset-lost                                 --reset_backlog_wait_time_actual
   --signal stop|reload|rotate|resume|state     to the audit daemon
   --transaction    with -R: load all of the file or leave everything as it was
-  --check FILE...  find errors and weak spots in rule files; needs no kernel and no rights
+  --check FILE...  find errors and weak spots in rule files or folders; needs no rights
   --drift FILE|DIR compare the kernel's rules with files
   --json           with -s, -l, --check, --drift: print JSON
 """
@@ -167,7 +167,7 @@ def _check(paths: list[str], *, as_json: bool) -> int:
         _tell("--check needs the names of rule files")
         return WRONG
     host = _host(None)
-    lines = _lines(paths, host)
+    lines = _lines([file for path in paths for file in _rule_files(path)], host)
     if lines is None:
         return FAILED
     findings = check(lines, host)
@@ -195,7 +195,9 @@ def _drift(paths: list[str], kernel: Control, *, as_json: bool) -> int:
         for error in wrong:
             _tell(str(error))
         return FAILED
-    differences = drift(lines, live_rules(kernel), kernel.status())
+    differences = drift(
+        merged(lines) if len(files) > 1 else lines, live_rules(kernel), kernel.status()
+    )
     if as_json:
         _print({"differs": bool(differences), "diff": differences})
     else:

@@ -98,6 +98,12 @@ def wanted(lines: Sequence[FileLine], live: Sequence[Rule] = ()) -> Wanted:
     return found
 
 
+def merged(lines: Sequence[FileLine]) -> list[FileLine]:
+    """Return the lines of several files as augenrules merges them: a plain -D comes first."""
+    first = [line for line in lines if line.line.words == ["-D"]]
+    return first[:1] + [line for line in lines if line.line.words != ["-D"]]
+
+
 def version_key(name: str) -> list[tuple[int, int, str]]:
     """Return what file names are sorted by, as sort -V does: runs of digits by their value."""
     parts: list[tuple[int, int, str]] = []

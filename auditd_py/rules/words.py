@@ -88,6 +88,7 @@ def options(line: Line) -> Iterator[Option]:
             only_words = True
         elif word[1] == "-":
             name, equals, value = word[2:].partition("=")
+            name = _long_name(name)
             takes = LONG_OPTIONS.get(name)
             separate = takes is True and not equals
             if takes is not (separate or bool(equals)) or i + separate > len(words):
@@ -111,6 +112,14 @@ def options(line: Line) -> Iterator[Option]:
                     value, value_span = words[i], spans[i]
                     i += 1
                 yield Option(word[at], value, span, value_span)
+
+
+def _long_name(word: str) -> str:
+    """Return the long option that begins with `word`, `word` itself unless there is just one."""
+    if word in LONG_OPTIONS:
+        return word
+    found = [name for name in LONG_OPTIONS if name.startswith(word)]
+    return found[0] if len(found) == 1 else word
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -140,7 +140,8 @@ def test_a_check_can_be_read_by_programs(capsys, rules):
 
 
 @pytest.mark.parametrize(
-    ("words", "status"), [(["--check"], 255), (["--check", "/none"], 1), (["--check", "/etc"], 1)]
+    ("words", "status"),
+    [(["--check"], 255), (["--check", "/none"], 1), (["--check", "/dev/null"], 1)],
 )
 def test_a_check_needs_files(words, status):
     assert auditctl.main(words) == status
@@ -228,11 +229,14 @@ def test_kernel_and_files_are_compared(audit: Control, capsys, rules):
 @pytest.mark.kernel
 def test_a_folder_is_compared_in_its_order(audit: Control, capsys, tmp_path):
     for name, line in (("10-b", "-w /b"), ("9-a", "-w /a"), ("10-c", "-w /c")):
-        (tmp_path / f"{name}.rules").write_text(line + "\n")
+        (tmp_path / f"{name}.rules").write_text(line + "\n-D\n")
         (tmp_path / f"{name}.txt").write_text("-w /none\n")
     for name in "abc":
         auditctl.main(["-w", f"/{name}"])
     assert auditctl.main(["--drift", str(tmp_path)]) == 0
+    assert auditctl.main(["--check", str(tmp_path)]) == 1
+    found = re.findall(r"^.*/(\S+):1: old", capsys.readouterr().out, re.MULTILINE)
+    assert found == ["9-a.rules", "10-b.rules", "10-c.rules"]
 
 
 @pytest.mark.kernel

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditd_py.rules.file import errors, lex, parse_file, version_key, wanted
+from auditd_py.rules.file import errors, lex, merged, parse_file, version_key, wanted
 from auditd_py.rules.host import Host
 from auditd_py.rules.parse import parse_words
 from tests.rules.strategies import WORDS
@@ -99,6 +99,11 @@ def test_duplicates_and_what_cannot_be_deleted_are_named():
     assert [line.where for line in found.duplicates] == ["b:1"]
     assert [line.where for line in found.missing] == ["b:2"]
     assert found.rules == [added("-w /a")]
+
+
+def test_of_several_files_deleting_all_comes_first():
+    lines = parsed("-w /a\n-D\n", "a") + parsed("-D\n-w /b\n-D -k x\n", "b")
+    assert [line.line.text for line in merged(lines)] == ["-D", "-w /a", "-w /b", "-D -k x"]
 
 
 def test_file_names_are_in_the_order_of_versions():

@@ -6,15 +6,19 @@ import errno
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from auditd_py.errors import KernelError
+from auditd_py.errors import KernelError, RuleError
 from auditd_py.rules.command import Verb
 from auditd_py.rules.file import parse_file
 from auditd_py.rules.host import Host
 from auditd_py.rules.load import IMMUTABLE
-from auditd_py.rules.parse import parse_words
+from auditd_py.rules.parse import parse_command, parse_words
 from auditd_py.rules.perform import Performer, StepError, file_problem, watch_note
+from auditd_py.rules.words import Line
 from tests.rules.kernels import MemoryKernel
+from tests.rules.strategies import WORDS
 
 
 class Session:
@@ -232,6 +236,16 @@ def test_a_watch_is_told_its_faster_form():
         "Old style watch rules are slower; faster:\n  -a always,exit -F arch=b64"
     )
     assert watch_note(parse_words("-W /a"), Host()) == ""
+
+
+@given(st.lists(WORDS, max_size=3))
+def test_random_command_lines_end_in_rule_and_step_errors_only(lines):
+    session = Session()
+    for words in lines:
+        try:
+            session.performer.perform(parse_command(Line.of_words(words), session.host))
+        except (RuleError, StepError) as error:
+            str(error)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ def found(*words: str) -> list[tuple[str, str]]:
         (["-k", "-S"], [("k", "-S")]),
         (["--signal", "stop"], [("signal", "stop")]),
         (["--signal=stop"], [("signal", "stop")]),
+        (["--sig", "stop"], [("signal", "stop")]),
         (["--backlog_wait_time="], [("backlog_wait_time", "")]),
         (["--reset-lost"], [("reset-lost", "")]),
         (["stray"], [("", "stray")]),
@@ -43,6 +44,7 @@ def test_options_are_found_as_getopt_does(words, expected):
         (["-w"], "Option -w is invalid", (0, 2)),
         (["-i", "--signal"], "Option --signal is invalid", (3, 11)),
         (["--reset-lost=1"], "Option --reset-lost=1 is invalid", (0, 14)),
+        (["--reset"], "Option --reset is invalid", (0, 7)),
         (["--reset-lots"], "Option --reset-lots is invalid", (0, 12)),
     ],
 )
