@@ -39,7 +39,7 @@ def main() -> int:
     finished = False
     try:
         facts = report.machine_facts(peer_version())
-        for name in ("floor", "load"):
+        for name in ("floor", "load", "count"):
             compiled(name)
         _run_all(arguments, samples)
         finished = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from contextlib import closing
@@ -103,6 +104,8 @@ def _run(
     for stage in range(row.stages):
         load.go()
         end = watch.wait(load.mark(stage), events // row.stages)
+        if row.plugin and end is not None:
+            end = _wait_plugin(taker, events)
         first, last = load.times()
         load_s += last - first
         drained_s += (end or time.monotonic()) - first
@@ -127,6 +130,21 @@ def _run(
     )
 
 
+def _wait_plugin(taker: Taker, events: int) -> float | None:
+    """Return the time when the plugin had all, None if that does not happen."""
+    quiet_since = time.monotonic()
+    before = 0
+    while (counted := taker.counted_events()) < events:
+        now = time.monotonic()
+        if counted != before:
+            before, quiet_since = counted, now
+        elif now - quiet_since > QUIET_S / 2:
+            print(f"the plugin lacks {events - counted} events", file=sys.stderr)
+            return None
+        time.sleep(POLL_S)
+    return time.monotonic()
+
+
 class _Watch:
     """Looks at how far a taker is: by the end of its log, the floor by its count.
 
@@ -149,7 +167,7 @@ class _Watch:
         """Take note of the position; return whether it is another than before."""
         before = self.position
         if self._floor:
-            self.position = self._taker.floor_events()
+            self.position = self._taker.counted_events()
         else:
             self._follow()
             self.position = sum(os.fstat(log).st_size for log in self._logs)

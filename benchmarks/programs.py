@@ -154,8 +154,8 @@ class Taker:
                     return int(line.split()[1])
         raise ProgramError(f"{self.who} has ended: {self._said()}")
 
-    def floor_events(self) -> int:
-        """Return the ends of events that the floor has counted."""
+    def counted_events(self) -> int:
+        """Return the ends of events that the floor, or a daemon's plugin, has counted."""
         assert self._counts is not None
         return int(struct.unpack_from("=Q", self._counts, 8)[0])
 
@@ -197,7 +197,16 @@ class Taker:
             )
 
     def _configure(self, row: Row) -> None:
-        os.mkdir(os.path.join(self.folder, "plugins.d"), 0o750)
+        plugins = os.path.join(self.folder, "plugins.d")
+        os.mkdir(plugins, 0o750)
+        if row.plugin:
+            counter = os.path.join(self.folder, "count")
+            shutil.copy(compiled("count"), counter)
+            os.chmod(counter, 0o750)
+            settings = f"active = yes\npath = {counter}\nargs = {self._map_counts()}\n"
+            path = os.path.join(plugins, "count.conf")
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "w") as conf:
+                conf.write(settings + "type = always\nformat = string\n")
         text = auditd_conf(row, self.folder)
         if self.who is Who.OURS:
             # the C daemon of Debian 12 has no such keyword: its pid file is in /run

@@ -67,6 +67,7 @@ class Row:
     log_format: str = "RAW"
     flush: str = "INCREMENTAL_ASYNC"
     max_log_file: int = 0  # MiB, with rotation; 0 = nothing rotates
+    plugin: bool = False  # with one that counts; an event is done when it has it too
 
 
 BOTH = (Who.C, Who.OURS)
@@ -130,6 +131,14 @@ ROWS = (
         (Target(Metric.RATE, 1.5, Who.C),),
         events=100_000,
         max_log_file=1,
+    ),
+    Row(
+        "plugin",
+        "100,000 getpgid, RAW, a plugin that counts",
+        BOTH,
+        (Target(Metric.RATE, 1.5, Who.C), Target(Metric.CPU, 0.6, Who.C)),
+        events=100_000,
+        plugin=True,
     ),
     Row(
         "memory",

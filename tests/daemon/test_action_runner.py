@@ -233,6 +233,7 @@ async def test_responses_are_those_of_the_actions(runner):
         Condition.ADMIN_SPACE_LEFT: Response.GO_ON,
         Condition.DISK_FULL: Response.ROTATE,
         Condition.DISK_ERROR: Response.SUSPEND,
+        Condition.QUEUE_FULL: Response.GO_ON,
     }
 
 
