@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import stat
@@ -71,6 +72,7 @@ usage: auditctl [OPTIONS]
 
 OWN_OPTIONS: Final = ("--check", "--drift", "--json", "--transaction")
 
+_ENDING: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 _SIGNALS: Final = {
     "term": signal.SIGTERM, "stop": signal.SIGTERM,
     "hup": signal.SIGHUP, "reload": signal.SIGHUP,
@@ -83,6 +85,9 @@ _SIGNALS: Final = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run auditctl with `arguments`, the process's own by default; return the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # paths and keys are bytes, and go out as they came
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     own: set[str] = {option for option in OWN_OPTIONS if option in words}
     words = [word for word in words if word not in own]
     try:
@@ -137,7 +142,7 @@ def run(words: list[str], kernel: Control, own: AbstractSet[str] = frozenset()) 
 
 
 def _perform(command: Command, kernel: Control, host: Host, own: AbstractSet[str]) -> int:
-    performer = Performer(kernel, host, _show, _tell, _Others(kernel).do)
+    performer = Performer(kernel, host, sys.stdout.write, _tell, _Others(kernel).do)
     if command.does(Verb.READ_FILE):
         return _load(str(command.steps[0][1]), performer, host, whole="--transaction" in own)
     if "--json" in own:
@@ -157,7 +162,14 @@ def _load(path: str, performer: Performer, host: Host, *, whole: bool) -> int:
     lines = _lines([path], host)
     if lines is None:
         return FAILED
-    return performer.load_whole(lines) if whole else performer.load(lines, path)
+    if not whole:
+        return performer.load(lines, path)
+    # to be ended halfway is what a transaction must not be
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        return performer.load_whole(lines)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _check(paths: list[str], *, as_json: bool) -> int:
@@ -356,13 +368,9 @@ def _group_id(name: str) -> int | None:
         return None
 
 
-def _show(text: str) -> None:
-    sys.stdout.write(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
-
-
 def _tell(text: str) -> None:
     sys.stdout.flush()
-    sys.stderr.write(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") + "\n")
+    print(text, file=sys.stderr)
 
 
 if __name__ == "__main__":

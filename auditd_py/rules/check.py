@@ -79,7 +79,7 @@ def faster_forms(rule: Rule, host: Host) -> list[str]:
     that the kernel does not look at the rule for every other call.
     """
     return [
-        rule_text(_escaped(rule_for(rule, arch)), host).replace(" -S all ", " ", 1)
+        rule_text(_escaped(rule_for(rule, arch)), host, exact=True).replace(" -S all ", " ", 1)
         for arch in host.arches
     ]
 

@@ -139,9 +139,9 @@ def drift(lines: Sequence[FileLine], live: Sequence[Rule], status: Status) -> tu
 
     target = wanted(lines)
     settings = sorted(target.settings.values(), key=lambda s: s.mask)
-    files = [s.option for s in settings] + [rule_text(rule) for rule in target.rules]
+    files = [s.option for s in settings] + [rule_text(rule, exact=True) for rule in target.rules]
     kernel = [Setting(s.mask, s.name, getattr(status, s.name)).option for s in settings]
-    kernel += [rule_text(rule.canonical()) for rule in live]
+    kernel += [rule_text(rule.canonical(), exact=True) for rule in live]
     return tuple(unified_diff(files, kernel, "files", "kernel", n=0, lineterm=""))
 
 
@@ -214,4 +214,4 @@ def _same(one: Sequence[Rule], other: Sequence[Rule]) -> bool:
 def _text(rule: Rule) -> str:
     from auditd_py.rules.show import rule_text
 
-    return rule_text(rule)
+    return rule_text(rule, exact=True)

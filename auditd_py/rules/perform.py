@@ -155,9 +155,9 @@ class Performer:
         for line in report.duplicates:
             self._tell(f"{line.where}: this rule is there already: {line.line.text}")
         for rule in report.missing:
-            self._tell(f"missing: {rule_text(rule, self._host)}")
+            self._tell(f"missing: {rule_text(rule, self._host, exact=True)}")
         for rule in report.foreign:
-            self._tell(f"not wanted: {rule_text(rule, self._host)}")
+            self._tell(f"not wanted: {rule_text(rule, self._host, exact=True)}")
         ending = "" if report.done else ", it failed"
         if report.problem:
             self._tell(report.problem)

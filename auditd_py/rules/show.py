@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final
 from auditd_py.rules.fields import KINDS
 from auditd_py.rules.host import Host
 from auditd_py.rules.rule import (
+    ALWAYS,
     ARCH,
     DIR,
+    EQUAL,
     EXIT,
     FIELD_COMPARE,
     IO_URING,
@@ -58,9 +60,15 @@ _STATUS_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def rule_text(rule: Rule, host: Host | None = None, *, interpret: bool = False) -> str:
-    """Return the line that -l prints for a rule, in the form that -R reads."""
-    if _shown_as_watch(rule):
+def rule_text(
+    rule: Rule, host: Host | None = None, *, interpret: bool = False, exact: bool = False
+) -> str:
+    """Return the line that -l prints for a rule.
+
+    A rule that has nothing but path and permission is shown as a watch there, on whatever list
+    and with whatever action. With `exact` only what is a watch is.
+    """
+    if _shown_as_watch(rule) and (not exact or _is_watch(rule)):
         return " ".join(_watch_words(rule))
     host = host or Host()
     name = _LIST_NAMES.get(rule.list, "(null)")
@@ -139,6 +147,13 @@ def _status_value(name: str, value: int, *, interpret: bool) -> object:
 def _shown_as_watch(rule: Rule) -> bool:
     codes = [field.code for field in rule.fields]
     return PERM in codes and rule.calls_all and _WATCH_FIELDS.issuperset(codes)
+
+
+def _is_watch(rule: Rule) -> bool:
+    codes = tuple(field.code for field in rule.fields)
+    equal = all(field.operator == EQUAL for field in rule.fields)
+    always = rule.list == EXIT and rule.action == ALWAYS and not rule.prepend
+    return always and equal and codes[:2] in ((PATH, PERM), (DIR, PERM)) and len(codes) < 4
 
 
 def _watch_words(rule: Rule) -> Iterable[str]:

@@ -50,3 +50,19 @@ _PIECES = st.sampled_from(
     ]
 )  # fmt: skip
 WORDS = st.lists(st.one_of(_PIECES, st.text(max_size=8)), max_size=14)
+
+# options of rules that kernels take, some of them on some lists only
+OPTIONS = st.lists(
+    st.sampled_from(
+        [
+            "-F arch=b64 -S openat", "-F arch=b32 -S open,close", "-F auid>=1000", "-F auid!=unset",
+            "-F uid=0", "-F gid!=4", "-F exit=-EPERM", "-F exit>=0", "-F success=1", "-F a0&=0xf",
+            "-F a1=7", "-F pid=1", "-F ppid!=1", "-F pers=8", "-F path=/etc/x", "-F dir=/usr",
+            "-F perm=wa", "-F filetype=file", "-F exe=/usr/bin/x", "-F sessionid=3", "-C uid!=euid",
+            "-C auid!=obj_uid", "-F obj_uid=0", "-F saddr_fam=2", "-F inode=5", "-F devmajor=8",
+            "-F msgtype=CWD", "-F fstype=debugfs", "-F key=k", "-k two", "-S execve", "-S all",
+        ]
+    ),
+    max_size=6, unique=True,
+)  # fmt: skip
+LIST_WORDS = st.sampled_from(["exit", "exit", "user", "task", "exclude", "filesystem", "io_uring"])

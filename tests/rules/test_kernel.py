@@ -17,7 +17,7 @@ from auditd_py.rules.host import Host
 from auditd_py.rules.load import live_rules
 from auditd_py.rules.parse import parse_words
 from auditd_py.rules.rule import ALL_CALLS, CLASS_BITS, DIR, PATH, Field, Rule
-from tests.rules.strategies import RULES
+from tests.rules.strategies import LIST_WORDS, OPTIONS, RULES
 
 if TYPE_CHECKING:
     from auditd_py.netlink.control import Control
@@ -280,22 +280,6 @@ def test_what_the_kernel_takes_it_gives_back(audit: Control):
 
     try_one()
     assert taken > 20
-
-
-OPTIONS = st.lists(
-    st.sampled_from(
-        [
-            "-F arch=b64 -S openat", "-F arch=b32 -S open,close", "-F auid>=1000", "-F auid!=unset",
-            "-F uid=0", "-F gid!=4", "-F exit=-EPERM", "-F exit>=0", "-F success=1", "-F a0&=0xf",
-            "-F a1=7", "-F pid=1", "-F ppid!=1", "-F pers=8", "-F path=/etc/x", "-F dir=/usr",
-            "-F perm=wa", "-F filetype=file", "-F exe=/usr/bin/x", "-F sessionid=3", "-C uid!=euid",
-            "-C auid!=obj_uid", "-F obj_uid=0", "-F saddr_fam=2", "-F inode=5", "-F devmajor=8",
-            "-F msgtype=CWD", "-F fstype=debugfs", "-F key=k", "-k two", "-S execve", "-S all",
-        ]
-    ),
-    max_size=6, unique=True,
-)  # fmt: skip
-LIST_WORDS = st.sampled_from(["exit", "exit", "user", "task", "exclude", "filesystem", "io_uring"])
 
 
 def test_what_is_parsed_and_taken_is_listed_and_parsed_again(audit: Control, capsys):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from auditd_py.errors import RuleError
 from auditd_py.netlink.uapi import Status
 from auditd_py.rules.host import Host
 from auditd_py.rules.parse import parse_words
 from auditd_py.rules.rule import ALL_CALLS, EQUAL, EXIT, KEY, Field, Rule
 from auditd_py.rules.show import rule_object, rule_text, rules_text, status_object, status_text
+from tests.rules.strategies import LIST_WORDS, OPTIONS
 
 STATUS = Status(
     enabled=1, failure=1, pid=42, rate_limit=0, backlog_limit=8192, lost=3, backlog=1,
@@ -59,6 +63,36 @@ def test_names_are_shown_on_demand():
 def test_a_machine_that_the_host_does_not_run_has_its_name():
     rule = added("-a always,exit -F arch=0xc00000b7 -S openat")
     assert rule_text(rule) == "-a always,exit -F arch=aarch64 -S openat"
+
+
+@pytest.mark.parametrize(
+    ("line", "listed"),
+    [
+        ("-a never,exit -F path=/x -F perm=wa", "-w /x -p wa"),
+        ("-a always,exit -F perm=wa", "-p wa"),
+        ("-a always,exit -F perm=wa -F path=/x", "-p wa -w /x"),
+    ],
+)
+def test_what_is_no_watch_is_listed_as_one_but_not_where_it_matters(line, listed):
+    assert rule_text(added(line)) == listed
+    exact = rule_text(added(line), exact=True)
+    assert exact == line.replace("exit", "exit -S all")
+    assert added(exact) == added(line)
+
+
+def test_a_watch_is_one_everywhere():
+    assert rule_text(added("-w /x -p wa -k k"), exact=True) == "-w /x -p wa -k k"
+
+
+@given(st.sampled_from(["always", "never"]), LIST_WORDS, OPTIONS)
+def test_what_is_listed_is_read_as_the_same_rule(action, word, options):
+    try:
+        rule = added(" ".join([f"-a {action},{word}", *options]))
+    except RuleError:
+        return
+    again = added(rule_text(rule, exact=True))
+    assert (again.list, again.action, again.calls) == (rule.list, rule.action, rule.calls)
+    assert sorted(again.fields, key=repr) == sorted(rule.fields, key=repr)
 
 
 def test_what_has_no_name_is_shown_by_number():
