@@ -15,7 +15,7 @@ from auditd_py.errors import KernelError, RuleError
 from auditd_py.netlink.control import Control
 from auditd_py.netlink.privilege import CAP_AUDIT_CONTROL, has_capability
 from auditd_py.rules.command import Command, Verb
-from auditd_py.rules.file import errors, merged, parse_file, version_key
+from auditd_py.rules.file import errors, merged, parse_file
 from auditd_py.rules.host import Host
 from auditd_py.rules.message import user_message
 from auditd_py.rules.parse import parse_command
@@ -221,8 +221,9 @@ def _drift(paths: list[str], kernel: Control, *, as_json: bool) -> int:
 def _rule_files(path: str) -> list[str]:
     if not os.path.isdir(path):
         return [path]
-    files = [name for name in os.listdir(path) if name.endswith(".rules")]
-    return [os.path.join(path, name) for name in sorted(files, key=version_key)]
+    from auditd_py.rules.merge import merged_names
+
+    return [os.path.join(path, name) for name in merged_names(os.listdir(path))]
 
 
 def _lines(paths: list[str], host: Host) -> list[FileLine] | None:

@@ -104,23 +104,6 @@ def merged(lines: Sequence[FileLine]) -> list[FileLine]:
     return first[:1] + [line for line in lines if line.line.words != ["-D"]]
 
 
-def version_key(name: str) -> list[tuple[int, int, str]]:
-    """Return what file names are sorted by, as sort -V does: runs of digits by their value."""
-    parts: list[tuple[int, int, str]] = []
-    digits = text = ""
-    for c in name:
-        if c.isdecimal() and c.isascii():
-            if text:
-                parts.append((1, 0, text))
-            digits, text = digits + c, ""
-        else:
-            if digits:
-                parts.append((0, int(digits), ""))
-            digits, text = "", text + c
-    parts.append((0, int(digits), "") if digits else (1, 0, text))
-    return parts
-
-
 def _apply(verb: Verb, rule: Rule, line: FileLine, found: Wanted, known: set[Rule]) -> None:
     canonical = rule.canonical()
     if verb is Verb.ADD and canonical in known:

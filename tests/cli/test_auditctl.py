@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditd_py.cli import auditctl
+from auditd_py.rules.load import live_rules
+from auditd_py.rules.show import rule_text
 from auditd_py.rules.words import LONG_OPTIONS, SHORT_OPTIONS
 from tests.programs import wait_for
 
@@ -208,6 +211,22 @@ def test_a_transaction_that_fails_leaves_everything_as_it_was(audit: Control, ca
     rules.write_text(f"{RULES.replace('8192', '4711')}{line}\n")
     assert auditctl.main(["-R", str(rules), "--transaction"]) == 1
     assert (audit.status(), audit.rules()) == before
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_transaction_is_not_ended_halfway(audit: Control, rules, number):
+    for i in range(30):
+        auditctl.main(["-a", "never,user", "-F", f"uid={i}", "-F", "pid!=1"])
+    rules.write_text("-D\n" + "".join(f"-a never,user -F uid={i}\n" for i in range(30)))
+    process = subprocess.Popen([*COMMAND, "-R", str(rules), "--transaction"], cwd=ROOT)
+    before = audit.rules()
+    wait_for(lambda: audit.rules() != before, "the first change")
+    process.send_signal(number)
+    assert process.wait(20) == -number
+    assert [rule_text(rule) for rule in live_rules(audit)] == [
+        f"-a never,user -F uid={i}" for i in range(30)
+    ]
 
 
 @pytest.mark.kernel

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditd_py.rules.file import errors, lex, merged, parse_file, version_key, wanted
+from auditd_py.rules.file import errors, lex, merged, parse_file, wanted
 from auditd_py.rules.host import Host
 from auditd_py.rules.parse import parse_words
 from tests.rules.strategies import WORDS
@@ -104,13 +104,6 @@ def test_duplicates_and_what_cannot_be_deleted_are_named():
 def test_of_several_files_deleting_all_comes_first():
     lines = parsed("-w /a\n-D\n", "a") + parsed("-D\n-w /b\n-D -k x\n", "b")
     assert [line.line.text for line in merged(lines)] == ["-D", "-w /a", "-w /b", "-D -k x"]
-
-
-def test_file_names_are_in_the_order_of_versions():
-    names = ["9-z", "10-b", "10-a", "100", "a10", "a9", "30-stig", "b"]
-    assert sorted(names, key=version_key) == [
-        "9-z", "10-a", "10-b", "30-stig", "100", "a9", "a10", "b",
-    ]  # fmt: skip
 
 
 @given(st.binary(max_size=200))
