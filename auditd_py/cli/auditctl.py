@@ -188,7 +188,7 @@ def _check(paths: list[str], *, as_json: bool) -> int:
     else:
         for finding in findings:
             print(finding)
-        print(f"{sum(1 for line in lines if line.command)} lines, {len(findings)} findings")
+        print(f"{len(lines)} lines, {len(findings)} findings")
     return FAILED if findings else DONE
 
 

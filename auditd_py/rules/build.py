@@ -77,6 +77,7 @@ class RuleBuilder:
         self._arch: int | None = None
         self._mismatch = False
         self._keyed = False
+        self._key_span: tuple[int, int] | None = None  # of -F key=
 
     def rule(self) -> Rule:
         """Return the rule after its last option."""
@@ -84,6 +85,9 @@ class RuleBuilder:
             self._command.warnings.append(
                 "WARNING - 32/64 bit syscall mismatch, you should specify an arch"
             )
+        if self._key_span is not None and not self._may_have_key():
+            reason = "Key field needs a watch, syscall or exe path given prior to it"
+            raise self._error(reason, self._key_span)
         if not self._calls_given and self._list != TASK:
             self._calls = ALL_CALLS
         if self.keys:
@@ -231,13 +235,10 @@ class RuleBuilder:
             self._command.locked = True
 
     def _key_field(self, option: Option) -> None:
-        key = option.value[4:]
-        if not key:
-            return
-        if not self._may_have_key():
-            reason = "Key field needs a watch, syscall or exe path given prior to it"
-            raise self._error(reason, option.value_span)
-        self.add_key(key, option)
+        # it becomes the last field, so that what it needs may still follow
+        if option.value != "key=":
+            self._key_span = option.value_span
+            self.add_key(option.value[4:], option)
 
     def _field_error(self, error: FieldError, option: Option) -> RuleError:
         part = option.part(error.offset, error.length)

@@ -49,6 +49,7 @@ class _Parser:
         self._rule = RuleBuilder(line, host, self._command)
         self._count = 0
         self._alone: str | None = None
+        self._machine: Option | None = None  # -F arch= without a rule; -t takes it and needs none
 
     def take(self, option: Option) -> None:
         """Take the next option."""
@@ -59,6 +60,8 @@ class _Parser:
             self._set(option)
         elif option.name in _FLAGS:
             self._command.steps.append((_FLAGS[option.name], None))
+        elif option.name == "F" and self._rule.verb is None and option.value.startswith("arch="):
+            self._machine = option
         elif option.name in _RULE_OPTIONS:
             self._rule_option(option)
         else:
@@ -72,6 +75,8 @@ class _Parser:
     def finish(self) -> Command:
         """Return the command after the last option."""
         command = self._command
+        if self._machine is not None and not command.does(Verb.TRIM):
+            raise self._line.error("List must be given before field", self._machine.span)
         if self._rule.verb is None:
             command.key = "\1".join(self._rule.keys)
             command.ignore_errors = command.interpret and not command.steps

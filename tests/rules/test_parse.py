@@ -13,6 +13,7 @@ from auditd_py.rules.host import LOCKED, Host
 from auditd_py.rules.parse import parse_command, parse_words
 from auditd_py.rules.rule import ALL_CALLS, DIR, EQUAL, KEY, NO_LIST, PATH, PERM, Field, Rule
 from auditd_py.rules.words import Line
+from auditd_py.tables.machines import ARCHES
 from tests.rules.strategies import WORDS
 
 B64 = "-a always,exit -F arch=b64"
@@ -208,6 +209,30 @@ def test_a_watch_on_a_file_has_all_permissions_at_first():
 
 def test_the_root_keeps_its_slash():
     assert added("-w /").fields[0].value == b"/"
+
+
+def test_what_a_key_field_needs_may_follow():
+    rule = added("-a always,exit -F key=x -F arch=b64 -S open")
+    assert (rule.key, [f.code for f in rule.fields]) == (b"x", [11, KEY])
+
+
+@pytest.mark.parametrize("text", ["-t", "-t -F arch=b64", "-F arch=b64 -t"])
+def test_trimming_may_have_a_machine(text):
+    assert parse_words(text).steps == [(Verb.TRIM, None)]
+
+
+@pytest.mark.parametrize("text", ["-F arch=b64", "-F arch=b64 -a always,exit", "-F uid=0 -t"])
+def test_other_fields_need_a_list(text):
+    caught = error(text)
+    assert (caught.reason, marked(caught)) == ("List must be given before field", "-F")
+
+
+@pytest.mark.parametrize("machine", sorted(ARCHES))
+def test_permissions_stand_for_calls_of_every_machine(machine):
+    host = Host(machine)
+    word = host.arch_word(host.arch)
+    rule = added(f"-a always,exit -F arch={word} -F perm=rwxa", host)
+    assert 40 < len(rule.call_numbers()) < 100
 
 
 def test_the_key_is_the_last_field():
