@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+import itertools
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,8 +10,11 @@ from auditd_py.cli import auditctl, augenrules
 from auditd_py.rules.merge import merged_names
 from auditd_py.tables.syscalls import names
 from tests.conftest import ROOT
+from tests.programs import Actor, wait_for
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from auditd_py.netlink.control import Control
     from tests.programs import Peers
 
@@ -68,7 +71,7 @@ def test_a_sample_says_first_what_it_is_for(sample):
 @pytest.mark.parametrize("sample", [s for s in SAMPLES if s.startswith("3") and "power" not in s])
 def test_every_group_of_a_standard_says_which_requirement_it_serves(sample):
     blocks = (FOLDER / sample).read_text().split("\n\n")
-    for before, block in zip(blocks, blocks[1:], strict=False):
+    for before, block in itertools.pairwise(blocks):
         if rule_lines(block):
             assert (block if block.startswith("#") else before).lstrip().startswith("# "), block
 
@@ -83,7 +86,7 @@ def test_every_rule_that_records_has_a_key(sample):
 def test_rules_come_in_the_modern_form(sample):
     lines = (FOLDER / sample).read_text().splitlines()
     assert [
-        line for line in lines if line.startswith("-w") or " -k " in line and line[0] != "#"
+        line for line in lines if line.startswith("-w") or (" -k " in line and line[0] != "#")
     ] == []
 
 
@@ -143,7 +146,9 @@ def test_debians_auditctl_lists_the_same_lines(sample, tmp_path, capsys, peers: 
 
 
 def with_names(line: str) -> str:
-    """Return a listed rule with the names of calls that Debian's release does not know yet."""
+    """Return a listed rule with the names that Debian's release does not know yet."""
+    for number, fstype in ((0x27E0EB, "cgroup"), (0x63677270, "cgroup2")):
+        line = line.replace(f"fstype={number}", f"fstype={fstype}")
     table = names("i386" if "arch=b32" in line else "x86_64")
 
     def name(found: re.Match[str]) -> str:
@@ -151,3 +156,78 @@ def with_names(line: str) -> str:
         return f"-S {','.join(calls)}"
 
     return re.sub(r"-S (\S+)", name, line)
+
+
+# somebody who logged in as user 1000
+PERSON = """
+import ctypes
+libc = ctypes.CDLL(None)
+open('/proc/self/loginuid', 'w').write('1000')
+"""
+
+
+@pytest.mark.kernel
+@pytest.mark.usefixtures("audit")
+@pytest.mark.parametrize(("sample", "key", "code"), [
+    ("30-stig", "stig-access", "os.setuid(1000)\ntry: open('/etc/shadow')\nexcept OSError: pass"),
+    ("30-stig", "stig-perm-mod", "os.chmod(file, 0o600)"),
+    ("30-stig", "stig-perm-mod", "libc.syscall(452, -100, file.encode(), 0o600, 0)"),
+    ("30-stig", "stig-delete", "os.rename(file, file + '2')"),
+    ("30-cis", "cis-user-emulation", "os.setreuid(1000, 0); os.execv('/bin/true', ['true'])"),
+    ("30-pci-dss-v4", "pci-10.2.1.2", "os.execv('/bin/true', ['true'])"),
+    ("30-pci-dss-v4", "pci-10.2.1.3", "os.setuid(1000); os.open('/var/log', 0)"),
+    ("30-ospp", "ospp-create-failed",
+     "os.setuid(1000)\ntry: os.mkdir('/etc/x')\nexcept OSError: pass"),
+    ("31-ospp-success", "ospp-create", "os.close(os.open(file + '3', os.O_CREAT))"),
+    ("31-ospp-success", "ospp-modify", "os.open(file, os.O_WRONLY)"),
+    ("41-containers", "container-create", "libc.unshare(0x04000000)"),
+    ("41-containers", "container-create", "libc.syscall(56, 0x04000011, 0, 0, 0, 0) or os._exit(0)"),
+    ("42-injection", "tracing", "libc.ptrace(0x4206, os.getppid(), 0, 0)"),
+    ("43-module-load", "module-load", "libc.syscall(175, 0, 0, 0)"),
+])  # fmt: skip
+def test_a_sample_records_what_it_is_for(sample, key, code, tmp_path, auditd):
+    file = tmp_path / "file"
+    file.touch()
+    daemon = auditd()
+    assert auditctl.main(["-R", str(safe_copy(f"{sample}.rules", tmp_path))]) == 0
+    actor = Actor(f"{PERSON}file = {str(file)!r}\n{code}")
+    try:
+        actor.run()
+    finally:
+        actor.end()
+    auditctl.main(["-D"])
+    wait_for(
+        lambda: f"{actor.pid} {key}" in [
+            f"{line.field('pid')} {(line.field('key') or '').strip(chr(34))}"
+            for line in daemon.lines() if line.type == "SYSCALL"
+        ],
+        f"a record with the key {key}",
+        5,
+    )  # fmt: skip
+
+
+@pytest.mark.kernel
+@pytest.mark.usefixtures("audit")
+def test_a_path_rule_for_a_directory_sees_names_come_and_go(tmp_path, auditd):
+    place = tmp_path / "etc" / "sudoers.d"
+    place.mkdir(parents=True)
+    (place / "old").touch()
+    daemon = auditd()
+    rule = f"always,exit -F arch=b64 -F path={place} -F perm=wa -F key=sudoers".split()
+    assert auditctl.main(["-a", *rule]) == 0
+    steps = [
+        f"open({str(place / 'new')!r}, 'w').close()",
+        f"os.rename({str(place / 'new')!r}, {str(place / 'other')!r})",
+        f"os.unlink({str(place / 'old')!r})",
+    ]
+    actors = [Actor(step) for step in steps]
+    for actor in actors:
+        actor.run()
+    auditctl.main(["-D"])
+    wait_for(
+        lambda: {str(actor.pid) for actor in actors} <= {
+            line.field("pid") for line in daemon.lines() if line.field("key") == '"sudoers"'
+        },
+        "one record for each",
+        5,
+    )  # fmt: skip
