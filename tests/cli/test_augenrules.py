@@ -394,3 +394,11 @@ def test_the_shipped_configuration_is_understood():
     path = ROOT / "etc" / "auditd_py" / "augenrules.conf"
     if path.stat().st_uid == 0:
         assert augenrules._configured(str(path)) is True
+
+
+def test_the_manual_page_has_the_options_of_the_usage():
+    page = (ROOT / "docs" / "man" / "augenrules.8.md").read_text().replace("\\", "")
+    options = page.partition("\n# OPTIONS\n")[2].partition("\n# ")[0]
+    heads = [line for line in options.splitlines() if line.startswith("**-")]
+    described = {option for line in heads for option in re.findall(r"\*\*(--[\w-]+)\*\*", line)}
+    assert described == {*re.findall(r"(?<= )--[\w-]+(?= )", augenrules.USAGE), "--help"}

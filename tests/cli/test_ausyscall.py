@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -162,3 +163,9 @@ def test_nothing_heavy_is_imported():
     loaded = done.stdout.splitlines()[-1].split()
     heavy = {"asyncio", "dataclasses", "inspect", "pydantic", "pyroute2", "uvloop"}
     assert heavy & set(loaded) == set()
+
+
+def test_the_manual_page_has_every_machine():
+    page = (ROOT / "docs" / "man" / "ausyscall.8.md").read_text()
+    machines = [machine for machine in ARCHES if machine not in ("i486", "i586")]
+    assert [machine for machine in machines if not re.search(rf"\b{machine}\b", page)] == []
