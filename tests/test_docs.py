@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from auditd_py.cli import auditd, multitool
-from auditd_py.daemon.state import Losses, State, state_report
+from auditd_py.daemon.state import Losses, PluginsState, State, state_report
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "auditd_py"
@@ -129,9 +129,12 @@ def test_a_pattern_on_the_architecture_page_stands_for_generated_files_only():
     ] == []
 
 
+NO_PLUGINS = PluginsState(0, 0, 0, 0, overflowed=False, suspended=False)
+
+
 def test_the_losses_page_has_every_loss_of_the_state_report():
     page = (ROOT / "docs" / "losses.md").read_text()
-    report = state_report(State("0", "now", 0, True, None, 0, Losses(11, 22, 33, 44)))
+    report = state_report(State("0", "now", 0, True, None, NO_PLUGINS, Losses(11, 22, 33, 44)))
     keys = re.findall(r"^(.*) = (?:11|22|33|44)$", report, re.MULTILINE)
     assert len(keys) == 4
     assert [key for key in keys if f"`{key}`" not in page] == []

@@ -6,7 +6,12 @@ import importlib
 import sys
 from typing import Final
 
-TOOLS: Final = {"auditd": "auditd_py.cli.auditd"}
+TOOLS: Final = {
+    "auditctl": "auditd_py.cli.auditctl",
+    "auditd": "auditd_py.cli.auditd",
+    "augenrules": "auditd_py.cli.augenrules",
+    "ausyscall": "auditd_py.cli.ausyscall",
+}
 
 
 def main() -> int:
