@@ -1,0 +1,136 @@
+"""One record: a line of a log, or the text a plugin or another host sends. HOT: 1 µs a line.
+
+Only the head is read at once: node, type, time and serial. Fields are split when asked for
+(fields.py), and given names when shown (interpret.py).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from auditd_py.errors import WireError
+from auditd_py.tables.record_types import NUMBERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ENRICHED: Final = b"\x1d"  # stands between what the kernel said and the names added to it
+MOST_SHOWN: Final = 80  # bytes of a bad line that an error repeats
+
+# the type is missing in the oldest kernels' messages to syslog, msg= in some of them
+_head = re.compile(
+    rb"(?:node=([^ ]+) )?(?:type=([^ ]+) )?(?:msg=)?audit\((\d{1,18})\.(\d{1,9}):(\d{1,18})\):? ?"
+).match
+_unknown = re.compile(rb"(?:UNKNOWN\[)?(\d{1,9})\]?").fullmatch
+
+
+@dataclass(slots=True)
+class Record:
+    """A record; `line` is all of it, without the newline.
+
+    `node` is None where the line names none. `type_name` is as written, e.g. `UNKNOWN[1199]`,
+    and empty where the line has none. `start` is where the text begins, in bytes.
+    """
+
+    line: bytes
+    node: bytes | None
+    type_name: bytes
+    seconds: int
+    milliseconds: int
+    serial: int
+    start: int
+
+    @property
+    def type_number(self) -> int:
+        """The number of the record type; 0 if its name is not known."""
+        return type_number(self.type_name)
+
+    @property
+    def text(self) -> bytes:
+        """What the kernel or a program said: the part after `msg=audit(…): `, not enriched."""
+        return self.line[self.start : self._end()]
+
+    @property
+    def enriched(self) -> bytes:
+        """The pairs of names that the daemon added, e.g. `UID="root" AUID="unset"`."""
+        return self.line[self._end() + 1 :]
+
+    @property
+    def plain_line(self) -> bytes:
+        """The line without what the daemon added."""
+        return self.line[: self._end()]
+
+    @property
+    def key(self) -> tuple[bytes | None, int, int, int]:
+        """What the records of one event share: node, seconds, milliseconds and serial."""
+        return (self.node, self.seconds, self.milliseconds, self.serial)
+
+    def _end(self) -> int:
+        # a program may write the byte into its message: what the daemon added comes last, and
+        # only the name of a socket can have the byte in it
+        find = self.line.find if self.type_name == b"SOCKADDR" else self.line.rfind
+        place = find(ENRICHED, self.start)
+        return len(self.line) if place < 0 else place
+
+
+def parse_record(line: bytes) -> Record:
+    """Return the record in a line without its newline.
+
+    Raises WireError if there is none in it: show the line as it is, and count it.
+    """
+    found = _head(line)
+    if found is None:
+        raise WireError(f"no record: {_shown(line)}")
+    node, name, seconds, milliseconds, serial = found.groups()
+    milli = int(milliseconds)
+    if milli > 999:
+        raise WireError(f"more than 999 milliseconds: {_shown(line)}")
+    return Record(line, node, name or b"", int(seconds), milli, int(serial), found.end())
+
+
+@lru_cache(maxsize=1024)
+def type_number(name: bytes) -> int:
+    """Return the number of a record type's name, of `UNKNOWN[1199]` or `1199`; else 0."""
+    known = NUMBERS.get(name.decode("ascii", "replace"))
+    if known is not None:
+        return known
+    found = _unknown(name)
+    return int(found[1]) if found else 0
+
+
+class Lines:
+    """Cuts a stream, in whatever pieces it comes, into lines without their newlines.
+
+    A line longer than `longest` bytes is given in parts of that many: a stream without a
+    newline takes no more memory than that. Empty lines are left out.
+    """
+
+    def __init__(self, longest: int = 1 << 20) -> None:
+        self._longest = longest
+        self._rest = b""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Give the lines that `data` completes."""
+        *whole, self._rest = (self._rest + data).split(b"\n") if data else (self._rest,)
+        for line in whole:
+            yield from self._parts(line)
+        while len(self._rest) > self._longest:
+            yield self._rest[: self._longest]
+            self._rest = self._rest[self._longest :]
+
+    def end(self) -> Iterator[bytes]:
+        """Give the last line, if it has no newline."""
+        rest, self._rest = self._rest, b""
+        yield from self._parts(rest)
+
+    def _parts(self, line: bytes) -> Iterator[bytes]:
+        for start in range(0, len(line), self._longest):
+            yield line[start : start + self._longest]
+
+
+def _shown(line: bytes) -> str:
+    part = line[:MOST_SHOWN].decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in part)
