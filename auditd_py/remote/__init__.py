@@ -1,0 +1,1 @@
+"""Between hosts: the protocol of both ends, without sockets."""
