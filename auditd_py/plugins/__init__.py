@@ -1,0 +1,1 @@
+"""Programs that the daemon starts and feeds; each reads the public protocol and nothing else."""

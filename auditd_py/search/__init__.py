@@ -1,0 +1,1 @@
+"""Finding events: what is asked for, and what matches."""
