@@ -208,7 +208,7 @@ def _drift(paths: list[str], kernel: Control, *, as_json: bool) -> int:
             _tell(str(error))
         return FAILED
     differences = drift(
-        merged(lines) if len(files) > 1 else lines, live_rules(kernel), kernel.status()
+        merged(lines) if len(files) > 1 else lines, live_rules(kernel), kernel.status(), host
     )
     if as_json:
         _print({"differs": bool(differences), "diff": differences})
@@ -341,6 +341,8 @@ def _host(kernel: Control | None) -> Host:
         _user_id,
         _group_id,
         _is_directory,
+        _user_name,
+        _group_name,
     )
 
 
@@ -366,6 +368,24 @@ def _group_id(name: str) -> int | None:
     try:
         return grp.getgrnam(name).gr_gid
     except (KeyError, ValueError):
+        return None
+
+
+def _user_name(number: int) -> bytes | None:
+    import pwd
+
+    try:
+        return pwd.getpwuid(number).pw_name.encode("utf-8", "surrogateescape")
+    except KeyError:
+        return None
+
+
+def _group_name(number: int) -> bytes | None:
+    import grp
+
+    try:
+        return grp.getgrgid(number).gr_name.encode("utf-8", "surrogateescape")
+    except KeyError:
         return None
 
 

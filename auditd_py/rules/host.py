@@ -40,6 +40,8 @@ class Host:
     user_id: Callable[[str], int | None] = _nobody
     group_id: Callable[[str], int | None] = _nobody
     is_directory: Callable[[str], bool] = lambda _: False
+    user_name: Callable[[int], bytes | None] = lambda _: None
+    group_name: Callable[[int], bytes | None] = lambda _: None
 
     @property
     def arch(self) -> int:

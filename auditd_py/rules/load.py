@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from auditd_py.rules.file import FileLine
+    from auditd_py.rules.host import Host
 
 IMMUTABLE: Final = "The audit system is in immutable mode, no rule changes allowed"
 REBOOT: Final = "it is locked (enabled 2): a change needs a reboot"
@@ -96,7 +97,10 @@ def delete_rules(kernel: Kernel, key: str) -> None:
 
 
 def load_all(
-    lines: Sequence[FileLine], kernel: Kernel, then: Callable[[], None] | None = None
+    lines: Sequence[FileLine],
+    kernel: Kernel,
+    then: Callable[[], None] | None = None,
+    host: Host | None = None,
 ) -> Report:
     """Load the rules and settings of lines without an error, or leave the kernel as it was.
 
@@ -114,34 +118,34 @@ def load_all(
         return report
     settings = [s for s in target.settings.values() if s.mask != StatusMask.ENABLED]
     enable = [s for s in target.settings.values() if s.mask == StatusMask.ENABLED]
-    failed = _change(kernel, before, target.rules, settings)
+    failed = _change(kernel, before, target.rules, settings, host)
     _compare(report, target.rules, live_rules(kernel))
     if not failed and not report.missing:
         failed = _finish(kernel, enable, then)
     if failed or report.missing:
         report.problem = failed or "the kernel took all rules but does not list all"
         old = [Setting(s.mask, s.name, getattr(status, s.name)) for s in (*settings, *enable)]
-        report.restored = not _change(kernel, live_rules(kernel), before, old)
+        report.restored = not _change(kernel, live_rules(kernel), before, old, host)
         live = live_rules(kernel)
         report.restored = report.restored and _same(live, before)
         _compare(report, target.rules, live)
     return report
 
 
-def drift(lines: Sequence[FileLine], live: Sequence[Rule], status: Status) -> tuple[str, ...]:
+def drift(
+    lines: Sequence[FileLine], live: Sequence[Rule], status: Status, host: Host | None = None
+) -> tuple[str, ...]:
     """Return the differences between files and kernel as lines of a diff, none if there are none.
 
     `-` is what only the files have, `+` what only the kernel has.
     """
     from difflib import unified_diff
 
-    from auditd_py.rules.show import rule_text
-
     target = wanted(lines)
     settings = sorted(target.settings.values(), key=lambda s: s.mask)
-    files = [s.option for s in settings] + [rule_text(rule, exact=True) for rule in target.rules]
+    files = [s.option for s in settings] + [_text(rule, host) for rule in target.rules]
     kernel = [Setting(s.mask, s.name, getattr(status, s.name)).option for s in settings]
-    kernel += [rule_text(rule.canonical(), exact=True) for rule in live]
+    kernel += [_text(rule.canonical(), host) for rule in live]
     return tuple(unified_diff(files, kernel, "files", "kernel", n=0, lineterm=""))
 
 
@@ -152,7 +156,11 @@ def refusal(error: KernelError, what: str) -> str:
 
 
 def _change(
-    kernel: Kernel, live: Sequence[Rule], target: Sequence[Rule], settings: Sequence[Setting]
+    kernel: Kernel,
+    live: Sequence[Rule],
+    target: Sequence[Rule],
+    settings: Sequence[Setting],
+    host: Host | None,
 ) -> str:
     """Make the kernel's rules `target`; return what failed, empty if nothing did."""
     old, new = _steps(live, target)
@@ -162,10 +170,10 @@ def _change(
             what = f"Error setting {setting.option}"
             kernel.set_status(setting.mask, **{setting.name: setting.value})
         for rule in old:
-            what = f"Error deleting rule {_text(rule)}"
+            what = f"Error deleting rule {_text(rule, host)}"
             kernel.delete_rule(encode_rule(rule))
         for rule in new:
-            what = f"Error adding rule {_text(rule)}"
+            what = f"Error adding rule {_text(rule, host)}"
             kernel.add_rule(encode_rule(rule))
     except KernelError as error:
         return refusal(error, what)
@@ -178,7 +186,7 @@ def _finish(kernel: Kernel, enable: Sequence[Setting], then: Callable[[], None] 
             then()
     except KernelError as error:
         return str(error)
-    return _change(kernel, [], [], enable)
+    return _change(kernel, [], [], enable, None)
 
 
 def _steps(live: Sequence[Rule], target: Sequence[Rule]) -> tuple[list[Rule], list[Rule]]:
@@ -211,7 +219,7 @@ def _same(one: Sequence[Rule], other: Sequence[Rule]) -> bool:
     return [rule.canonical() for rule in one] == [rule.canonical() for rule in other]
 
 
-def _text(rule: Rule) -> str:
+def _text(rule: Rule, host: Host | None) -> str:
     from auditd_py.rules.show import rule_text
 
-    return rule_text(rule, exact=True)
+    return rule_text(rule, host, exact=True)

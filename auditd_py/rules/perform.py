@@ -151,7 +151,7 @@ class Performer:
         for line in lines:
             for warning in line.command.warnings if line.command else ():
                 self._tell(f"{line.where}: {warning}")
-        report = load_all(lines, self._kernel, lambda: self._rest(lines))
+        report = load_all(lines, self._kernel, lambda: self._rest(lines), self._host)
         for line in report.duplicates:
             self._tell(f"{line.where}: this rule is there already: {line.line.text}")
         for rule in report.missing:

@@ -24,7 +24,7 @@ from auditd_py.rules.rule import (
 )
 from auditd_py.tables.machines import MACHINES
 from auditd_py.tables.record_types import NAMES as RECORD_TYPES
-from auditd_py.tables.rule_names import ACTIONS, COMPARISONS, FIELD_NAMES, LISTS, OPERATORS
+from auditd_py.tables.rule_names import ACTIONS, COMPARISONS, FIELD_NAMES, FIELDS, LISTS, OPERATORS
 from auditd_py.tables.rule_values import ERRNO_NAMES, FILE_SYSTEMS
 from auditd_py.tables.syscalls import names
 
@@ -40,6 +40,8 @@ _VALUE_NAMES: Final[Mapping[str, Mapping[int, str]]] = {
     "record type": RECORD_TYPES,
     "file system": {number: name for name, number in FILE_SYSTEMS.items()},
 }
+_A0: Final = FIELDS["a0"]
+_ARGUMENTS: Final = range(_A0, _A0 + 4)
 _WATCH_FIELDS: Final = frozenset((PATH, DIR, PERM, KEY))
 _UNSET: Final = 0xFFFFFFFF
 
@@ -65,29 +67,30 @@ def rule_text(
 ) -> str:
     """Return the line that -l prints for a rule.
 
-    A rule that has nothing but path and permission is shown as a watch there, on whatever list
-    and with whatever action. With `exact` only what is a watch is.
+    There a rule that has nothing but path and permission is shown as a watch, on whatever list
+    and with whatever action, and machines come first. With `exact` only what is a watch is shown
+    as one, and the fields are in their order: read again, the line is the same rule.
     """
     if _shown_as_watch(rule) and (not exact or _is_watch(rule)):
         return " ".join(_watch_words(rule))
     host = host or Host()
     name = _LIST_NAMES.get(rule.list, "(null)")
     action = _ACTION_NAMES.get(rule.action, "unknown")
-    words = [f"{'-A' if rule.prepend else '-a'} {action},{name}"]
-    words += [
-        f"-F arch{_operator(field)}{_arch(field, host, interpret=interpret)}"
-        for field in rule.fields
-        if field.code == ARCH
-    ]
-    if calls := _calls(rule, host):
-        words.append(f"-S {calls}")
-    words += [
-        word
-        for field in rule.fields
-        if field.code != ARCH
-        for word in _field_words(field, interpret=interpret)
-    ]
-    return " ".join(words)
+    calls = f" -S {found}" if (found := _calls(rule, host)) else ""
+    arguments = _argument_names(rule, host) if interpret else {}
+    text = f"{'-A' if rule.prepend else '-a'} {action},{name}"
+    machines = sum(field.code == ARCH for field in rule.fields)
+    if not machines:
+        text += calls
+    for field in rule.fields if exact else sorted(rule.fields, key=lambda f: f.code != ARCH):
+        if field.code == ARCH:
+            machines -= 1
+            text += f" -F arch{_operator(field)}{_arch(field, host, interpret=interpret)}"
+            text += "" if machines else calls
+        else:
+            words = _field_words(field, arguments, interpret=interpret)
+            text += "".join(f" {word}" for word in words)
+    return text
 
 
 def rules_text(
@@ -192,7 +195,27 @@ def _calls(rule: Rule, host: Host) -> str:
     return ",".join(table.get(number, str(number)) for number in rule.call_numbers())
 
 
-def _field_words(field: Field, *, interpret: bool) -> Iterable[str]:
+def _argument_names(rule: Rule, host: Host) -> dict[Field, str]:
+    """Return what the arguments that a rule compares are called, if it is for one call only."""
+    asked = {f.code - _A0: f for f in rule.fields if f.code in _ARGUMENTS}
+    calls = rule.call_numbers() if asked else ()
+    arch = host.arch if rule.arch is None else rule.arch
+    if rule.list != EXIT or len(calls) != 1 or arch not in MACHINES:
+        return {}
+    from auditd_py.record.interpret import Names
+    from auditd_py.record.interpret_arguments import DEPENDENT, arguments_of
+
+    call = names(MACHINES[arch][1]).get(calls[0], "")
+    values = [f.value if (f := asked.get(i)) and isinstance(f.value, int) else 0 for i in range(4)]
+    known = Names(host.user_name, host.group_name)
+    return {
+        asked[place]: name(values[place], b"%x" % values[place], values, known).decode()
+        for place, name in arguments_of(call).items()
+        if place in asked and ((call, place) not in DEPENDENT or place - 1 in asked)
+    }
+
+
+def _field_words(field: Field, arguments: dict[Field, str], *, interpret: bool) -> Iterable[str]:
     if field.code == KEY:
         return [f"-F key={_text(key)}" for key in _keys(field)]
     operator = _operator(field)
@@ -202,7 +225,8 @@ def _field_words(field: Field, *, interpret: bool) -> Iterable[str]:
     name = FIELD_NAMES.get(field.code)
     if name is None:
         return [f"f{field.code}{operator}{_text(field.value)}"]
-    return [f"-F {name}{operator}{_value(name, field.value, interpret=interpret)}"]
+    value = arguments.get(field) or _value(name, field.value, interpret=interpret)
+    return [f"-F {name}{operator}{value}"]
 
 
 def _field_object(field: Field, host: Host) -> dict[str, object]:

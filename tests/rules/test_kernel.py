@@ -127,6 +127,15 @@ def test_what_debians_loads_we_load_the_same(audit: Control, peers: Peers):
     assert all(any(f.code == 106 for f in b.fields) for _, b in different)
 
 
+def test_with_names_ours_and_debians_list_the_same(audit: Control, peers: Peers, capsys):
+    calls = ["kill -F a1=9", "openat -F a2&=0x241 -F a0=-100", "setuid -F a0=0", "ptrace -F a0=4",
+             "fcntl -F a1=3", "kill,open -F a1=9", "read -F a1=9 -F auid=unset"]  # fmt: skip
+    for options in calls:
+        words = f"-a always,exit -F arch=b64 -S {options}".split(" ")
+        assert auditctl.main(words) == 0
+    assert listing(capsys, "-i") == peers.run("auditctl", "-l", "-i").stdout
+
+
 def test_a_status_is_printed_as_debians(audit: Control, peers: Peers, capsys):
     for arguments in (["-s"], ["-s", "-i"]):
         assert auditctl.main(arguments) == 0
