@@ -155,6 +155,7 @@ def messages_given_up(audit: Control, daemon: Auditd, load: Load) -> int:
     return sent - load.in_log("TEST")
 
 
+@pytest.mark.slow
 def test_messages_kauditd_gave_up_are_reported_one_by_one(audit: Control, auditd: StartAuditd):
     audit.set_status(StatusMask.BACKLOG_WAIT_TIME, backlog_wait_time=0)
     audit.set_status(StatusMask.BACKLOG_LIMIT, backlog_limit=0)  # no limit
@@ -169,6 +170,7 @@ def test_messages_kauditd_gave_up_are_reported_one_by_one(audit: Control, auditd
     assert f"lost by the kernel 0, events missing {missing}, " in daemon.told()
 
 
+@pytest.mark.slow
 def test_events_kauditd_gave_up_are_reported_one_by_one(audit: Control, auditd: StartAuditd):
     audit.set_status(StatusMask.BACKLOG_WAIT_TIME, backlog_wait_time=0)
     audit.set_status(StatusMask.BACKLOG_LIMIT, backlog_limit=0)
@@ -228,6 +230,7 @@ def test_what_is_lost_in_both_ways_is_never_more_than_reported(audit: Control, a
     assert absent <= reported() <= absent + 3 * 20
 
 
+@pytest.mark.slow
 def test_events_found_missing_just_before_the_end_are_reported(
     audit: Control, auditd: StartAuditd
 ) -> None:

@@ -157,6 +157,7 @@ json.dump({
     assert it.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_plugin_that_sleeps_loses_only_its_own_records(audit, plugin, daemon):
     plugin("asleep", "time.sleep(600)")
     out = plugin("copy")
@@ -246,6 +247,7 @@ def test_a_plugin_may_finish_reading_when_the_daemon_ends(audit, plugin, daemon)
     assert without_ends(out.read_bytes()) == it.log.read_bytes()
 
 
+@pytest.mark.slow
 def test_suspending_plugins_is_ended_by_usr2(audit, plugin, daemon):
     plugin("asleep", "time.sleep(600)")
     it = daemon(q_depth=100, overflow_action="SUSPEND")
@@ -259,6 +261,7 @@ def test_suspending_plugins_is_ended_by_usr2(audit, plugin, daemon):
     assert "plugins get records again" in it.told()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["SINGLE", "HALT"])
 def test_an_overflow_can_end_the_host(audit, plugin, daemon, log_dir, word):
     plugin("asleep", "time.sleep(600)")

@@ -126,9 +126,10 @@ def test_numbers_in_names_count_by_value():
 @example(["a.rules", "a-1.rules", "a_1.rules", "A.rules", "a1.rules", "a1b.rules", "a1.2.rules"])
 @example(["x.1", "x.1a", "x.a1", "x..a", "x.", "x", "x.~", "x~", "x.a.1.b", "0", "00", "0a"])
 def test_names_are_sorted_as_sort_does(found):
+    found = [name for name in found if not name.startswith(".")]  # never merged
     lines = "".join(f"{name}\n" for name in found).encode()
     done = subprocess.run(
         ["sort", "-V"], input=lines, capture_output=True, check=True,
         env={"LC_ALL": "C", "PATH": os.environ["PATH"]},
     )  # fmt: skip
-    assert sorted(found, key=version_order) == done.stdout.decode().split("\n")[:-1]
+    assert [*sorted(found, key=version_order), ""] == done.stdout.decode().split("\n")

@@ -102,6 +102,7 @@ def test_no_sample_locks_the_rules():
     assert [s for s in SAMPLES if re.search(r"^-e", (FOLDER / s).read_text(), re.MULTILINE)] == []
 
 
+@pytest.mark.slow
 @pytest.mark.kernel
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_a_sample_loads_completely(sample, tmp_path, capsys, audit: Control):
@@ -118,6 +119,7 @@ def test_a_sample_loads_completely(sample, tmp_path, capsys, audit: Control):
     assert (shown.err, auditctl.main(["--drift", str(path)])) == ("", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.kernel
 @pytest.mark.parametrize("option", ["--transaction", "--no-transaction"])
 def test_all_samples_load_together(option, tmp_path, capsys, audit: Control):
@@ -133,6 +135,7 @@ def test_all_samples_load_together(option, tmp_path, capsys, audit: Control):
     assert (status, len(audit.rules())) == (0, wanted), capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.kernel
 @pytest.mark.peer
 @pytest.mark.parametrize("sample", SAMPLES)
@@ -166,6 +169,7 @@ open('/proc/self/loginuid', 'w').write('1000')
 """
 
 
+@pytest.mark.slow
 @pytest.mark.kernel
 @pytest.mark.usefixtures("audit")
 @pytest.mark.parametrize(("sample", "key", "code"), [
@@ -206,6 +210,7 @@ def test_a_sample_records_what_it_is_for(sample, key, code, tmp_path, auditd):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.kernel
 @pytest.mark.usefixtures("audit")
 def test_a_path_rule_for_a_directory_sees_names_come_and_go(tmp_path, auditd):
