@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _fields = re.compile(rb"(?:(?<= )|^)(?:msg=')?\(?([^ =\"']+)=(?:(\"[^\"]*\")[^ ]*|([^ ]+))").findall
 # the same, quotes being bytes like others
 _words = re.compile(rb"(?:(?<= )|^)(?:msg=')?\(?([^ =\"']+)=()([^ ]+)").findall
-_access = re.compile(rb"\b(denied|granted)\b(?:  *\{ *([^}]*?) *\})?").search
+_access = re.compile(rb"\b(denied|granted)\b(?: *\{([^}]*)\})?").search
 _pairs = re.compile(rb"(?:(?<= )|^)([^ =]+)=(\"[^\"]*\"|[^ ]*)").findall
 
 _AVC: Final = frozenset({b"AVC", b"USER_AVC"})
@@ -112,7 +112,7 @@ def _trimmed(value: bytes) -> bytes:
     """Return an unquoted value without the punctuation of the sentence around it."""
     if value[-1] not in b":,')":
         return value
-    bare = value.rstrip(b"'")
+    bare = value.rstrip(b"',")
     if not bare.endswith(b"::"):  # an address may end with them
         bare = bare.rstrip(b":,'")
     return bare if b"(" in bare else bare.rstrip(b")")

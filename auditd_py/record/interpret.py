@@ -163,9 +163,12 @@ class Interpreter:
         be gives `conversion error(…)`, what has no name a text with `unknown` and the number.
         A `key` that is many gives them with 0x01 between.
         """
+        return self.value_of_kind(kind_of(name, value, context.type_number), name, value, context)
+
+    def value_of_kind(self, kind: str, name: bytes, value: bytes, context: Context) -> bytes:
+        """Return the same for a value whose kind is known (see kind_of)."""
         if name in context.enriched and name in _ENRICHED:
             return context.enriched[name]
-        kind = kind_of(name, value, context.type_number)
         if not kind or value in _NULL:
             return value
         return KINDS[kind](self.names, value, context)

@@ -22,7 +22,7 @@ MOST_SHOWN: Final = 80  # bytes of a bad line that an error repeats
 
 # the type is missing in the oldest kernels' messages to syslog, msg= in some of them
 _head = re.compile(
-    rb"(?:node=([^ ]+) )?(?:type=([^ ]+) )?(?:msg=)?audit\((\d{1,18})\.(\d{1,9}):(\d{1,18})\):? ?"
+    rb"(?:node=([^ ]+) )?(?:type=([^ ]+) )?(?:msg=)?audit\((\d{1,12})\.(\d{1,9}):(\d{1,18})\):? ?"
 ).match
 _unknown = re.compile(rb"(?:UNKNOWN\[)?(\d{1,9})\]?").fullmatch
 
@@ -57,6 +57,11 @@ class Record:
     def enriched(self) -> bytes:
         """The pairs of names that the daemon added, e.g. `UID="root" AUID="unset"`."""
         return self.line[self._end() + 1 :]
+
+    def parts(self) -> tuple[bytes, bytes]:
+        """Return text and enriched."""
+        end = self._end()
+        return self.line[self.start : end], self.line[end + 1 :]
 
     @property
     def plain_line(self) -> bytes:
@@ -110,21 +115,31 @@ class Lines:
 
     def __init__(self, longest: int = 1 << 20) -> None:
         self._longest = longest
-        self._rest = b""
+        self._pieces: list[bytes] = []
+        self._held = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Give the lines that `data` completes."""
-        *whole, self._rest = (self._rest + data).split(b"\n") if data else (self._rest,)
+        *whole, rest = data.split(b"\n")
+        if whole:
+            whole[0] = self._taken() + whole[0]
         for line in whole:
             yield from self._parts(line)
-        while len(self._rest) > self._longest:
-            yield self._rest[: self._longest]
-            self._rest = self._rest[self._longest :]
+        self._pieces.append(rest)
+        self._held += len(rest)
+        if self._held > self._longest:
+            *parts, rest = self._parts(self._taken())
+            yield from parts
+            self._pieces, self._held = [rest], len(rest)
 
     def end(self) -> Iterator[bytes]:
         """Give the last line, if it has no newline."""
-        rest, self._rest = self._rest, b""
-        yield from self._parts(rest)
+        yield from self._parts(self._taken())
+
+    def _taken(self) -> bytes:
+        held = b"".join(self._pieces)
+        self._pieces, self._held = [], 0
+        return held
 
     def _parts(self, line: bytes) -> Iterator[bytes]:
         for start in range(0, len(line), self._longest):

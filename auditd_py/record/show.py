@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from auditd_py.record.interpret import Names
     from auditd_py.record.record import Record
 
+_SYSCALL: Final = 1300
 _MOST_WORDS: Final = 100_000  # remembered, about 15 MB
+_LONGEST_TEXT: Final = 8970  # MAX_AUDIT_MESSAGE_LENGTH; no real word has more fields in it
 _LONGEST_WORD: Final = 256  # longer ones hardly come again
 
 _word = re.compile(rb"((?:msg=')?\(?)([^ =\"'(,]+)=(.+)", re.DOTALL).fullmatch
-_call = re.compile(rb"(?:^| )(?:arch=[0-9a-f]+ )?syscall=\d+(?= |$)").search
+_call = re.compile(rb"(?:^| )arch=[0-9a-f]{1,8} syscall=\d{1,9}(?: |$)").search
 _quoted_space = re.compile(rb"=\"[^\" ]* ").search
 _controls = re.compile(rb"[\x00-\x1f]").search
 _NUMBERS: Final = frozenset(
@@ -113,26 +115,35 @@ class InterpretedText:
 
     def text(self, record: Record) -> bytes:
         """Return what follows the head of a record's line."""
-        text = record.text
+        text, enriched = record.parts()
         if b"=" not in text:
             return _plain(text, self._mode) + b"\n"
         words = text.split(b" ")
         if _quoted_space(text):
             words = _joined(words)
-        found = _call(text)
-        key = (record.type_name, found[0] if found else b"", record.enriched)
-        memory = self._memories.get(key)
-        if memory is None:
-            if self._size > _MOST_WORDS:
-                self._memories.clear()
-                self._size = 0
-            memory = self._memories[key] = _Words(self._interpreter, context_of(record), self._mode)
-            self._size += 16
+        memory = self._memory(record, text, enriched)
         memory.context.text = text
         before = len(memory)
         shown = b" ".join(map(memory.__getitem__, words))
         self._size += len(memory) - before
         return shown if text[-1:] == b" " else shown + b" "
+
+    def _memory(self, record: Record, text: bytes, enriched: bytes) -> _Words:
+        key = (record.type_name, b"", enriched)
+        if b"syscall=" in text:
+            found = _call(text)
+            if found is None:  # what the values depend on is not where the kernel puts it
+                return _Words(self._interpreter, context_of(record), self._mode)
+            key = (record.type_name, found[0], enriched)
+        memory = self._memories.get(key)
+        if memory is None:
+            if self._size > _MOST_WORDS:
+                self._memories.clear()
+                self._size = 0
+            memory = _Words(self._interpreter, context_of(record), self._mode)
+            self._memories[key] = memory
+            self._size += 16
+        return memory
 
 
 def _type_name(name: bytes) -> bytes:
@@ -166,8 +177,17 @@ class _Words(dict[bytes, bytes]):
         self.context = context
         self._interpreter = interpreter
         self._mode = mode
+        known = arguments_of(context.call)
+        self._plain_arguments = (
+            {b"a%d=" % place for place in range(4) if place not in known}
+            if context.type_number == _SYSCALL
+            else set()
+        )
 
     def __missing__(self, word: bytes) -> bytes:
+        if word[:3] in self._plain_arguments and word[3:].isalnum():
+            # often an address, which never comes again
+            return word[:3] + b"0x" + word[3:]
         shown, lasting = self._shown(word)
         if lasting and len(word) <= _LONGEST_WORD:
             if len(self) > _MOST_WORDS:
@@ -188,6 +208,8 @@ class _Words(dict[bytes, bytes]):
                 break
             prefix, name, value = found.groups()
             value, after, rest = _cut(value, kind)
+            if len(rest) > _LONGEST_TEXT:
+                after, rest = after + rest, b""
             parts.append(prefix + self._field(name, kind, value) + after)
             lasting = lasting and self._lasts(kind)
         return b"".join(parts), lasting
@@ -196,14 +218,13 @@ class _Words(dict[bytes, bytes]):
         if kind == "escaped_key":
             keys = [escaped(decoded(key), self._mode) for key in keys_of(value)]
             return b" ".join([b"key=" + key for key in keys])
-        shown = self._interpreter.value(name, value, self.context)
+        shown = self._interpreter.value_of_kind(kind, name, value, self.context)
         return name + b"=" + escaped(shown, self._mode)
 
     def _lasts(self, kind: str) -> bool:
         place = _ARGUMENTS.get(kind)
         call = self.context.call
         if place is not None:
-            # plain numbers are often addresses, which never come again
             return place in arguments_of(call) and (call, place) not in DEPENDENT
         if kind == "syscall":
             return call not in MULTIPLEXED
