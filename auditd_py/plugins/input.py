@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from auditd_py.plugins.wire import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
     from auditd_py.plugins.outlet import Outlet
@@ -54,11 +54,11 @@ class Input:
             signal.signal(number, self._note)
 
     def batches(
-        self, timeout_s: float | None = None, *, outlet: Outlet | None = None
+        self, timeout_s: Callable[[], float | None] | None = None, *, outlet: Outlet | None = None
     ) -> Iterator[list[bytes]]:
         """Give the records of each read; none when a signal or a socket woke the plugin.
 
-        With a timeout, none are given also when so long nothing has happened. Ends with the
+        None are given also when nothing has happened for as long as `timeout_s` says. Ends with the
         input or SIGTERM; then `ending` is true. Raises WireError as Stream.
 
         With an `outlet`, it is flushed when its sink takes more, and nothing is read while it is
@@ -66,7 +66,9 @@ class Input:
         """
         while True:
             self._read = False
-            self.wait(0 if self.ending else self._limit_s(timeout_s, outlet))
+            self.wait(
+                0 if self.ending else self._limit_s(timeout_s() if timeout_s else None, outlet)
+            )
             if self.ending:
                 yield self._rest()
                 break
@@ -128,7 +130,7 @@ class Input:
         elif registered and not reading:
             self.selector.unregister(self._descriptor)
 
-    def write(self, descriptor: int, data: bytes, limit_s: float = 2.0) -> bool:
+    def write(self, descriptor: int, data: bytes, limit_s: float = 1.0) -> bool:
         """Write all to a descriptor that does not block; say whether it took it.
 
         A reader that is slow holds up the plugin, and its daemon's queue, but not the plugin's
