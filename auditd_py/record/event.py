@@ -1,4 +1,4 @@
-"""Puts the records of one event together. HOT: 0.6 µs a record, whatever the rate of events.
+"""Puts the records of one event together. HOT: 1 µs a record, whatever the rate of events.
 
 An event is what has one node, time and serial. Its records may stand between those of others,
 and nothing in a log says that the last has come: an event is over when the log's own time is
@@ -78,24 +78,27 @@ def _is_eoe(type_name: bytes) -> bool:
     return type_number(type_name) == _EOE
 
 
-class _Open(Event):
-    """An event that more records may join."""
-
-    __slots__ = ("last_came",)
-
-    def __init__(self, record: Record) -> None:
-        super().__init__([record])
-        self.last_came = ends_event(record.type_name)
-
-
 class _Stream:
-    """The open events of one node, lowest time first."""
+    """The open events of one node, the lowest time first in the heap."""
 
     __slots__ = ("events", "order")
 
     def __init__(self) -> None:
         self.events: dict[tuple[bytes | None, int, int, int], _Open] = {}
-        self.order: list[tuple[int, int, int, bytes]] = []
+        # time, serial, and a number that no two have, before what is not compared
+        self.order: list[tuple[int, int, int, int, _Open]] = []
+
+
+class _Open:
+    """An event that more records may join."""
+
+    __slots__ = ("alone", "event", "key", "last_came", "stream")
+
+    def __init__(self, record: Record, stream: _Stream) -> None:
+        self.key = record.key
+        self.stream = stream
+        self.event = Event([record])
+        self.alone = self.last_came = ends_event(record.type_name)
 
 
 class Assembler:
@@ -122,25 +125,27 @@ class Assembler:
         self._promptly = promptly
         self._most_open = most_open
         self._streams: dict[bytes | None, _Stream] = {}
+        self._begun = 0
+        self._latest: _Open | None = None  # most records belong to the event of the one before
 
     def feed(self, record: Record) -> list[Event]:
         """Take a record; return the events that are over now, oldest first."""
-        node = record.node
-        stream = self._streams.get(node)
-        if stream is None:
-            stream = self._new_stream(node)
         key = record.key
-        event = stream.events.get(key)
-        if event is None:
-            if _is_eoe(record.type_name):
-                self.lone_ends += 1
-                return []
-            return self._begin(stream, key, record)
-        event.records.append(record)
+        opened = self._latest
+        if opened is None or opened.key != key:
+            node = record.node
+            stream = self._streams.get(node)
+            if stream is None:
+                stream = self._new_stream(node)
+            opened = stream.events.get(key)
+            if opened is None:
+                return self._begin(stream, record)
+            self._latest = opened
+        opened.event.records.append(record)
         if ends_event(record.type_name):
-            event.last_came = True
+            opened.last_came = True
             if self._promptly:
-                return self._release(stream, event.seconds)
+                return self._release(opened.stream, record.seconds)
         return []
 
     def advance(self, seconds: int) -> list[Event]:
@@ -154,12 +159,13 @@ class Assembler:
 
     def end(self) -> list[Event]:
         """Return all open events, over or not (see Event.ended), of all nodes by time."""
-        events: list[Event] = [
-            event for stream in self._streams.values() for event in stream.events.values()
+        events = [
+            opened.event for stream in self._streams.values() for opened in stream.events.values()
         ]
         self._streams.clear()
+        self._latest = None
         self.open = 0
-        return sorted(events, key=lambda e: (*e.key[1:], e.node or b""))
+        return sorted(events, key=lambda event: (*event.key[1:], event.node or b""))
 
     def _new_stream(self, node: bytes | None) -> _Stream:
         if len(self._streams) >= MOST_NODES:
@@ -170,47 +176,46 @@ class Assembler:
         stream = self._streams[node] = _Stream()
         return stream
 
-    def _begin(
-        self, stream: _Stream, key: tuple[bytes | None, int, int, int], record: Record
-    ) -> list[Event]:
+    def _begin(self, stream: _Stream, record: Record) -> list[Event]:
+        if _is_eoe(record.type_name):
+            self.lone_ends += 1
+            return []
         # before the new one is there: it may have an older time
         over = self._release(stream, record.seconds)
-        event = stream.events[key] = _Open(record)
-        node, seconds, milliseconds, serial = key
-        heappush(stream.order, (seconds, milliseconds, serial, node or b""))
+        opened = self._latest = stream.events[record.key] = _Open(record, stream)
+        self._begun += 1
+        heappush(
+            stream.order,
+            (record.seconds, record.milliseconds, record.serial, self._begun, opened),
+        )
         self.open += 1
-        if self._promptly and event.last_came:
-            over += self._release(stream, seconds)
+        if self._promptly and opened.last_came:
+            over += self._release(stream, record.seconds)
         if self.open > self._most_open:
             fullest = max(self._streams.values(), key=lambda s: len(s.order))
-            oldest = self._oldest(fullest)
-            self.cut += not oldest.last_came
-            over.append(self._pop(fullest, oldest))
+            self.cut += not fullest.order[0][4].last_came
+            over.append(self._pop(fullest))
         return over
 
     def _release(self, stream: _Stream, seconds: int) -> list[Event]:
         """Return what is over when an event of a time begins."""
         over: list[Event] = []
         latest = seconds - self.timeout_s
-        while stream.order:
-            oldest = self._oldest(stream)
-            if oldest.seconds > latest and not (
-                oldest.last_came if self._promptly else ends_event(oldest.records[0].type_name)
-            ):
+        order = stream.order
+        while order:
+            oldest = order[0][4]
+            if order[0][0] > latest and not (oldest.last_came if self._promptly else oldest.alone):
                 break
-            over.append(self._pop(stream, oldest))
+            over.append(self._pop(stream))
         return over
 
-    def _oldest(self, stream: _Stream) -> _Open:
-        seconds, milliseconds, serial, node = stream.order[0]
-        event = stream.events.get((node or None, seconds, milliseconds, serial))
-        return event if event is not None else stream.events[node, seconds, milliseconds, serial]
-
-    def _pop(self, stream: _Stream, event: _Open) -> Event:
-        heappop(stream.order)
-        del stream.events[event.key]
+    def _pop(self, stream: _Stream) -> Event:
+        opened = heappop(stream.order)[4]
+        del stream.events[opened.key]
+        if opened is self._latest:
+            self._latest = None
         self.open -= 1
-        return event
+        return opened.event
 
 
 def assemble(records: Iterable[Record], timeout_s: int = EOE_TIMEOUT_S) -> Iterator[Event]:

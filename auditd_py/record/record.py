@@ -1,4 +1,4 @@
-"""One record: a line of a log, or the text a plugin or another host sends. HOT: 1 µs a line.
+"""One record: a line of a log, or the text a plugin or another host sends. HOT: 2 µs a line.
 
 Only the head is read at once: node, type, time and serial. Fields are split when asked for
 (fields.py), and given names when shown (interpret.py).

@@ -45,10 +45,11 @@ _ARGUMENTS: Final = {"a0": 0, "a1": 1, "a2": 2, "a3": 3}
 def default_text(event: Event, when: Callable[[int], bytes], mode: Escape = Escape.TTY) -> bytes:
     """Return an event as ausearch shows it: its time, and its records, last one first.
 
-    `when` turns seconds into a time, as ctime does. What the daemon added is left out.
+    `when` turns seconds into a time, as ctime does. What the daemon added is left out. Whole
+    lines are escaped.
     """
     lines = [b"----", b"time->" + when(event.seconds)]
-    lines += [_plain(record.plain_line, mode) for record in reversed(event.records)]
+    lines += [escaped(record.plain_line, mode) for record in reversed(event.records)]
     return b"\n".join(lines) + b"\n"
 
 

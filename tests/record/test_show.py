@@ -83,6 +83,17 @@ def test_names_are_those_of_the_reference(name, peers, tmp_path):
     )
 
 
+@pytest.mark.peer
+@pytest.mark.parametrize("mode", Escape)
+def test_lines_are_escaped_as_the_reference_does(mode, peers, tmp_path):
+    line = b'type=USER msg=audit(1700000000.000:1): pid=1 x=\x1b[31m$a;"q"\n'
+    path = tmp_path / "audit.log"
+    path.write_bytes(line)
+    expected = peers.run("ausearch", "--escape", mode, "-if", str(path)).stdout
+    (event,) = events(line)
+    assert default_text(event, ctime, mode).decode() == expected
+
+
 def test_raw_lines_are_as_they_were_read():
     data = log("alpha-enriched.log")
     lines = [line for event in events(data) for line in raw_text(event).splitlines()]
