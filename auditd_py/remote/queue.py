@@ -1,0 +1,50 @@
+"""What waits for a server, in memory."""
+
+from __future__ import annotations
+
+from collections import deque
+
+
+class MemoryQueue:
+    """At most `depth` records: first those that were taken to be sent, then those that wait.
+
+    What was taken stays until it is released, so that `waiting` is all that would be lost.
+    """
+
+    def __init__(self, depth: int) -> None:
+        self.depth = depth
+        self.most = 0
+        self._texts: deque[bytes] = deque()
+        self._taken = 0
+
+    @property
+    def waiting(self) -> int:
+        """Records that are not released."""
+        return self._taken + len(self._texts)
+
+    @property
+    def untaken(self) -> int:
+        """Records that can be taken."""
+        return len(self._texts)
+
+    def put(self, texts: list[bytes]) -> int:
+        """Add records; return how many of them, the newest, there was no room for."""
+        room = max(0, self.depth - self.waiting)
+        surplus = max(0, len(texts) - room)
+        self._texts.extend(texts[:room] if surplus else texts)
+        self.most = max(self.most, self.waiting)
+        return surplus
+
+    def take(self, amount: int) -> list[bytes]:
+        """Return the next records to send, at most `amount`."""
+        texts = self._texts
+        found = [texts.popleft() for _ in range(min(amount, len(texts)))]
+        self._taken += len(found)
+        return found
+
+    def release(self, amount: int) -> None:
+        """Let go of the oldest records that were taken."""
+        self._taken -= amount
+
+    def close(self) -> None:
+        """Do nothing: a queue on disk has a file to close."""
