@@ -43,17 +43,17 @@ def typed(data: bytes) -> bytes:
     Other bytes are \ooo in the quotes.
     """
     parts: list[bytes] = []
-    text = b""
+    text = bytearray()
     for key, plain, quoted, other in _typed().findall(data):
         if key:
             if text:
-                parts.append(b'"' + text + b'"')
-                text = b""
+                parts.append(b'"%b"' % text)
+                text.clear()
             parts.append(b"<" + keys()[key] + b">")
         else:
             text += plain or (b"\\" + quoted if quoted else b"\\%03o" % other[0])
     if text:
-        parts.append(b'"' + text + b'"')
+        parts.append(b'"%b"' % text)
     return b",".join(parts)
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from auditd_py.errors import WireError
 from auditd_py.record.escape import Escape
 from auditd_py.record.event import assemble
+from auditd_py.record.fields import fields
 from auditd_py.record.interpret import Names
 from auditd_py.record.record import parse_record
 from auditd_py.record.show import InterpretedText, default_text, raw_text, raw_text_marked
@@ -70,7 +71,7 @@ def test_a_log_is_shown_as_the_reference_shows_it(name):
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("name", LOGS)
+@pytest.mark.parametrize("name", [*LOGS, "enriched-sample"])
 def test_names_are_those_of_the_reference(name, peers, tmp_path):
     path = tmp_path / "audit.log"
     path.write_bytes(log(f"{name}.log"))
@@ -172,6 +173,27 @@ def test_what_was_remembered_of_one_call_is_not_used_for_another():
     # not where the kernel puts them
     assert text(b"40000003 x=1 syscall=2 a0=1") == b"arch=i386 x=1 syscall=fork a0=0x1 "
     assert text(b"c000003e x=1 syscall=2 a0=1") == b"arch=x86_64 x=1 syscall=open a0=0x1 "
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"uid=0," * 40_000,
+        b"avc:  denied  {" + b" " * 200_000,
+        b'a="' * 80_000,
+        b'a="x ' * 40_000,
+        b"key=" + b"6101" * 50_000,
+        b"a" * 200_000 + b"=",
+        b"data=" + b"1B" * 100_000,
+        b"data=" + b"FF" * 100_000,
+        b"(" * 200_000,
+    ],
+)
+def test_a_very_long_line_takes_no_longer_than_its_length(text):
+    begin = time.process_time()
+    assert shown(text, b"AVC")
+    fields(parse_record(b"type=AVC msg=audit(0.000:1): " + text))
+    assert time.process_time() - begin < 2
 
 
 @given(
