@@ -47,13 +47,13 @@ def typed(data: bytes) -> bytes:
     for key, plain, quoted, other in _typed().findall(data):
         if key:
             if text:
-                parts.append(b'"%b"' % text)
+                parts.append(b'"%b"' % bytes(text))
                 text.clear()
             parts.append(b"<" + keys()[key] + b">")
         else:
             text += plain or (b"\\" + quoted if quoted else b"\\%03o" % other[0])
     if text:
-        parts.append(b'"%b"' % text)
+        parts.append(b'"%b"' % bytes(text))
     return b",".join(parts)
 
 
