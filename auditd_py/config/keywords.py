@@ -275,27 +275,48 @@ class DaemonConfig(BaseModel):
     tcp_listen_port: Annotated[
         int | None,
         Number(1, PORT_MAX),
-        _later("Port for records of other hosts; not set = do not listen.", Reload.FROM_UNSET),
+        Setting("Port for records of other hosts; not set = do not listen.", Reload.FROM_UNSET),
     ] = None
     tcp_listen_queue: Annotated[
-        int, Number(1, PORT_MAX), _later("Connections that may wait to be accepted.")
+        int, Number(1, PORT_MAX), Setting("Connections that may wait to be accepted.")
     ] = 5
     tcp_max_per_addr: Annotated[
-        int, Number(1, 1024), _later("Connections one address may have at a time.")
+        int, Number(1, 1024), Setting("Connections one address may have at a time.")
     ] = 1
     use_libwrap: Annotated[
-        bool, YesNo(), _later("Ask /etc/hosts.allow and /etc/hosts.deny about each client.")
+        bool, YesNo(), Setting("Ask /etc/hosts.allow and /etc/hosts.deny about each client.")
     ] = True
-    tcp_client_ports: Annotated[PortRange, Ports(), _later("Ports clients may connect from.")] = (
+    tcp_client_ports: Annotated[PortRange, Ports(), Setting("Ports clients may connect from.")] = (
         PortRange(0, PORT_MAX)
     )
     tcp_client_max_idle: Annotated[
         int,
         Number(0, unit="seconds"),
-        _later("Silence after which a client is disconnected; 0 = never."),
+        Setting("Silence after which a client is disconnected; 0 = never."),
     ] = 0
+    tcp_listen_addr: Annotated[
+        str | None,
+        Text("an address"),
+        _ours("Address to listen on; not set = every address of this host.", Reload.NO),
+    ] = None
+    tcp_plain_clients: Annotated[
+        bool,
+        YesNo(),
+        _ours("Take lines without a header, as senders with format = ascii send them."),
+    ] = False
+    tcp_keepalive_time: Annotated[
+        int,
+        Number(0, 32767, "seconds"),
+        _ours("Silence after which the kernel probes whether a client is still there; 0 = never."),
+    ] = 7200
+    tcp_keepalive_intvl: Annotated[
+        int, Number(1, 32767, "seconds"), _ours("Time between two such probes.")
+    ] = 75
+    tcp_keepalive_probes: Annotated[
+        int, Number(1, 127), _ours("Probes without an answer that end the connection.")
+    ] = 9
     distribute_network: Annotated[
-        bool, YesNo(), _later("Give the records of other hosts to plugins, too.")
+        bool, YesNo(), Setting("Give the records of other hosts to plugins, too.")
     ] = False
     transport: Annotated[
         Transport, Words(Transport), _later("How records of other hosts are protected.", _NO)

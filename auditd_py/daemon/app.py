@@ -18,6 +18,7 @@ from auditd_py import __version__
 from auditd_py.config.words import LogFormat
 from auditd_py.daemon import process
 from auditd_py.daemon.action_runner import ActionRunner, LoopServices
+from auditd_py.daemon.collector import Collector
 from auditd_py.daemon.dispatcher import Dispatcher
 from auditd_py.daemon.keeper import LogKeeper
 from auditd_py.daemon.kernel import Kernel
@@ -99,6 +100,13 @@ class Daemon:
         self.source = Source(self._loop, self.pipeline.batch, self._source_failed)
         self.kernel = Kernel(self.source if config.local_events else None)
         self.dispatcher = Dispatcher(config, self.actions.run)
+        self.collector = Collector(
+            config,
+            self.pipeline,
+            self.log_file,
+            self.dispatcher,
+            lambda: self.writes(self.config),
+        )
         self.rule_watch = RuleWatch(self.kernel, self._record_config)
         self._pid_file: process.PidFile | None = None
         self.reporter = Reporter(self)
@@ -192,7 +200,9 @@ class Daemon:
         self._pid_file.write()
         if not process.protect_from_oom_killer():
             log.warning("the kernel may end this daemon when memory is short (oom_score_adj)")
-        return status is None or await self._take_over(status.enabled, own)
+        if status is not None and not await self._take_over(status.enabled, own):
+            return False
+        return await self._listen(own)
 
     async def _take_over(self, enabled: int, own: Sender) -> bool:
         self.source.open(self.config.receive_buffer << 20)
@@ -207,6 +217,19 @@ class Daemon:
             await self.kernel.register()
         except KernelError as error:
             return self._abort("set-pid", own, error)
+        return True
+
+    async def _listen(self, own: Sender) -> bool:
+        try:
+            await self.collector.start()
+        except OSError as error:
+            self.pipeline.daemon_record(RecordType.DAEMON_ABORT, abort_text("network-init", own))
+            log.error(
+                "cannot listen for records of other hosts, exiting",
+                port=self.config.tcp_listen_port,
+                reason=error.strerror or str(error),
+            )
+            return False
         return True
 
     def _abort(self, operation: str, own: Sender, error: KernelError) -> bool:
@@ -240,6 +263,7 @@ class Daemon:
             self._forget_names(),
             self.keeper.watch(),
             self.dispatcher.watch(),
+            self.collector.watch(),
         ]
         if self.config.local_events:
             self.pipeline.on_config_change = self.rule_watch.touch
@@ -337,6 +361,7 @@ class Daemon:
 
     def _resume_source(self) -> None:
         self.source.resume()
+        self.collector.resume()
 
     def run_action(self, incident: Incident) -> None:
         """Run the action set for an incident of the log."""
@@ -388,6 +413,7 @@ class Daemon:
         # what has not come by now never will: the open window, then what it leaves
         self.pipeline.gaps.end_window()
         self.pipeline.gaps.end_window()
+        await self.collector.stop()
         self.pipeline.daemon_record(RecordType.DAEMON_END, signalled_text("terminate", sender))
 
     async def _drain(self) -> None:

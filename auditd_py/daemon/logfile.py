@@ -108,9 +108,15 @@ class LogFile:
         # the thread may have caught up before it could see the flag
         return self._submitted - self._done > self._limit
 
-    def append(self, lines: bytes, records: int) -> None:
-        """Write `lines`, which are `records` whole lines."""
+    def append(self, lines: bytes, records: int, done: Callable[[int], None] | None = None) -> None:
+        """Write `lines`, which are `records` whole lines.
+
+        `done(written)` is called on the event loop when they are written, and flushed as the
+        settings promise, with how many of them are in the log: the first ones.
+        """
         self._submitted += len(lines)
+        if done is not None:
+            self._gathered.done.append((len(self._gathered.chunks), done))
         if not self._gathered.chunks:
             # one waking of the thread for all that this turn of the loop has
             self._loop.call_soon(self._hand_over)
@@ -177,6 +183,7 @@ class LogFile:
             item = self._queue.get()
             lines = _Lines()
             while isinstance(item, _Lines):
+                lines.done += [(len(lines.chunks) + place, done) for place, done in item.done]
                 lines.chunks += item.chunks
                 lines.counts += item.counts
                 if len(lines.chunks) >= _MANY:
@@ -193,7 +200,12 @@ class LogFile:
                 item.run()
 
     def _append(self, lines: _Lines) -> None:
+        unwritten = self._writer.counters.unwritten
         self._writer.append(lines.chunks, lines.counts)
+        if lines.done:
+            # what is missing is what came last: after a fault nothing is written any more
+            missing = self._writer.counters.unwritten - unwritten
+            self._call(_tell, lines, sum(lines.counts) - missing)
         self._done += sum(map(len, lines.chunks))
         if self._was_full and self._submitted - self._done <= self._limit // 2:
             self._was_full = False
@@ -216,10 +228,20 @@ class LogFile:
 
 @dataclass(slots=True)
 class _Lines:
-    """Chunks of whole lines, and how many lines each chunk has."""
+    """Chunks of whole lines, how many lines each chunk has, and who waits for which chunk."""
 
     chunks: list[bytes] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
+    done: list[tuple[int, Callable[[int], None]]] = field(default_factory=list)
+
+
+def _tell(lines: _Lines, written: int) -> None:
+    """Tell who waits for a chunk how many of its lines are among the first `written`."""
+    before = place = 0
+    for index, done in lines.done:
+        before += sum(lines.counts[place:index])
+        place = index
+        done(max(0, min(lines.counts[index], written - before)))
 
 
 class _Job(Generic[_T]):

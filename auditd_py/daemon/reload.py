@@ -81,6 +81,7 @@ class Reloader:
                 process.raise_priority(old.priority_boost, new.priority_boost)
                 raise
         await daemon.dispatcher.reload(new)
+        await daemon.collector.reload(new)
         daemon.pipeline.formatter = formatter
         daemon.pipeline.log_file = daemon.log_file if wanted else None
         daemon.config = new

@@ -25,6 +25,7 @@ from auditd_py.log.space import Free, forecast
 if TYPE_CHECKING:
     from auditd_py.config.keywords import DaemonConfig
     from auditd_py.daemon.app import Daemon
+    from auditd_py.daemon.collector import Collector
     from auditd_py.daemon.dispatcher import Dispatcher
     from auditd_py.daemon.logfile import LogFile
 
@@ -114,6 +115,7 @@ class Reporter:
             log=log_state,
             plugins=_plugins_state(daemon.dispatcher, config.q_depth),
             losses=self.losses,
+            clients=_clients(daemon.collector),
             allocator=(allocator_kib(), self._memory_at_start),
             ours={
                 "records received": source.records,
@@ -127,6 +129,8 @@ class Reporter:
                 "records not given to plugins": daemon.dispatcher.dropped
                 + daemon.dispatcher.unqueued,
                 **_plugin_rows(daemon.dispatcher),
+                "connections refused": daemon.collector.refused,
+                **_client_rows(daemon.collector),
                 "actions failed": daemon.actions.failed,
                 "actions over their time": daemon.actions.overran,
                 "lines cut short before": counters.torn,
@@ -144,6 +148,21 @@ class Reporter:
                 "running for": f"{time.monotonic() - self._started_at:.0f} s",
             },
         )
+
+
+def _clients(collector: Collector) -> tuple[int, int] | None:
+    return (len(collector.clients), collector.total) if collector.listening else None
+
+
+def _client_rows(collector: Collector) -> dict[str, object]:
+    now = time.monotonic()
+    return {
+        f"client {client.address} port {client.port}": (
+            f"records {client.counters.records}, bytes {client.counters.bytes}, "
+            f"unwritten {client.counters.unwritten}, silent for {now - client.heard_at:.0f} s"
+        )
+        for client in sorted(collector.clients, key=lambda client: (client.address, client.port))
+    }
 
 
 def _plugins_state(dispatcher: Dispatcher, size: int) -> PluginsState:

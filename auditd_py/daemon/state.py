@@ -74,7 +74,8 @@ class PluginsState:
 class State:
     """What the report is made of. `log` is None where no log file is kept.
 
-    `allocator` is `allocator_kib()` now and when the daemon started.
+    `allocator` is `allocator_kib()` now and when the daemon started; `clients` are those connected
+    now and all there were, None where nobody may connect.
     """
 
     version: str
@@ -84,6 +85,7 @@ class State:
     log: LogState | None
     plugins: PluginsState
     losses: Losses
+    clients: tuple[int, int] | None = None
     allocator: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
     ours: dict[str, object] = field(default_factory=dict)
 
@@ -105,8 +107,11 @@ def state_report(state: State) -> str:
         ("plugin queue size", state.plugins.size),
         ("plugin queue overflow detected", _yes(state.plugins.overflowed)),
         ("plugin queueing suspended", _yes(state.plugins.suspended)),
-        ("listening for network connections", "no"),
+        ("listening for network connections", _yes(state.clients is not None)),
     ]
+    if state.clients is not None:
+        active, total = state.clients
+        rows += [("active connections", active), ("total connections", total)]
     ours: list[tuple[str, object]] = [
         ("kernel records lost", state.losses.kernel_lost),
         ("events missing", state.losses.missing_events),

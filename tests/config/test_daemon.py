@@ -126,10 +126,10 @@ def test_a_problem_names_file_line_keyword_value_and_what_is_allowed() -> None:
 
 def test_settings_that_have_no_effect_yet_give_one_warning() -> None:
     loaded = parse(
-        b"tcp_max_per_addr = 2\nfreq = 50\ntcp_listen_queue = 5\ntcp_max_per_addr = 1\n", "f", HOST
+        b"transport = tls\ntls_psk_file = /k\ntls_psk_identity = i\nfreq = 50\n", "f", HOST
     )
     assert [str(warning) for warning in loaded.warnings if not warning.line] == [
-        "f: These settings have no effect yet: tcp_max_per_addr, tcp_listen_queue"
+        "f: These settings have no effect yet: transport, tls_psk_file, tls_psk_identity"
     ]
 
 

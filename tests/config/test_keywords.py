@@ -30,6 +30,11 @@ def test_our_additions_are_marked_and_effective() -> None:
         "smtp_user",
         "smtp_password_file",
         "mail_from",
+        "tcp_listen_addr",
+        "tcp_plain_clients",
+        "tcp_keepalive_time",
+        "tcp_keepalive_intvl",
+        "tcp_keepalive_probes",
     }
 
 

@@ -1,0 +1,392 @@
+"""Records of other hosts: a listener, its clients, and the acknowledgement of what is written."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+import structlog
+
+from auditd_py.config.hosts_access import ALLOW, DENY, may_connect
+from auditd_py.log.incident import Condition
+from auditd_py.netlink.uapi import RecordType
+from auditd_py.remote.receiver import DISK_ERROR, DISK_FULL, SUSPENDED, Receiver, ending
+from auditd_py.tables.record_types import type_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from auditd_py.config.keywords import DaemonConfig
+    from auditd_py.daemon.dispatcher import Dispatcher
+    from auditd_py.daemon.logfile import LogFile
+    from auditd_py.daemon.pipeline import Pipeline
+    from auditd_py.remote.receiver import Batch
+
+_PROBE_S: Final = 3.0  # for an old connection of the same address to prove that it lives
+_WRITE_HIGH: Final = 64 << 10  # bytes of acknowledgements a client may leave unread
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class ClientCounters:
+    """What one client sent."""
+
+    records: int = 0
+    bytes: int = 0
+    unwritten: int = 0
+
+
+class Collector:
+    """Listens on tcp_listen_port and writes what clients send to the log.
+
+    A client gets its acknowledgement when its records are written, and flushed as the settings
+    promise. While the log is full nobody is read from.
+    """
+
+    def __init__(
+        self,
+        config: DaemonConfig,
+        pipeline: Pipeline,
+        log_file: LogFile,
+        dispatcher: Dispatcher,
+        writes: Callable[[], bool],
+    ) -> None:
+        self.clients: set[Client] = set()
+        self.total = 0
+        self.refused = 0
+        self.config = config
+        self.log_file = log_file
+        self._pipeline = pipeline
+        self._dispatcher = dispatcher
+        self._writes = writes
+        self._server: asyncio.Server | None = None
+        self._full = False
+
+    @property
+    def listening(self) -> bool:
+        """Whether clients may connect."""
+        return self._server is not None
+
+    async def start(self) -> None:
+        """Listen, if the settings say so. Raises OSError."""
+        config = self.config
+        if config.tcp_listen_port is None:
+            return
+        loop = asyncio.get_running_loop()
+        sock = _listener(config.tcp_listen_addr, config.tcp_listen_port, config.tcp_listen_queue)
+        self._server = await loop.create_server(
+            lambda: Client(self), sock=sock, backlog=config.tcp_listen_queue
+        )
+        log.info("listening for records of other hosts", port=config.tcp_listen_port)
+
+    async def reload(self, config: DaemonConfig) -> None:
+        """Use other settings; a listener that was not there is made. Raises OSError."""
+        self.config = config
+        if self._server is None:
+            await self.start()
+        for client in self.clients:
+            client.set_keepalive(config)
+
+    async def stop(self) -> None:
+        """Take no more records, answer what is written, and say goodbye."""
+        if self._server is None:
+            return
+        self._server.close()
+        await self.log_file.settle()
+        for client in list(self.clients):
+            client.say_ending()
+        self._server = None
+
+    def resume(self) -> None:
+        """Read again after the log was full."""
+        if self._full:
+            self._full = False
+            for client in self.clients:
+                client.resume_reading()
+
+    def sweep(self) -> None:
+        """Close clients that were silent for tcp_client_max_idle. To be called each second."""
+        limit_s = self.config.tcp_client_max_idle
+        if limit_s:
+            now = time.monotonic()
+            for client in list(self.clients):
+                if now - client.heard_at > limit_s:
+                    log.info("client was silent for too long", addr=client.address)
+                    client.close()
+
+    async def watch(self) -> None:
+        """Sweep until cancelled."""
+        while True:
+            await asyncio.sleep(1)
+            self.sweep()
+
+    # what clients ask
+
+    def record(self, kind: int, text: str) -> None:
+        """Write a record of the daemon's own about a client."""
+        self._pipeline.daemon_record(kind, text)
+
+    def take(self, client: Client, batch: Batch) -> None:
+        """Write the records of a batch, and answer it when that is done."""
+        texts = batch.texts
+        if not texts or not self._writes():
+            client.send(batch.written())
+        else:
+            lines = b"\n".join(texts) + b"\n"
+            done = (
+                (lambda written: self._answer(client, batch, written))
+                if batch.wants_reply
+                else None
+            )
+            self.log_file.append(lines, len(texts), done)
+            if self.log_file.full:
+                self._full = True
+                for one in self.clients:
+                    one.pause_reading()
+        if texts and self.config.distribute_network and self._dispatcher.active:
+            lines = b"\n".join(texts) + b"\n"
+            self._dispatcher.give(lines, [_type_of(text) for text in texts], 1)
+
+    def _answer(self, client: Client, batch: Batch, written: int) -> None:
+        low = Condition.SPACE_LEFT in self.log_file.space.crossed
+        if written == len(batch.texts):
+            client.send(batch.written(disk_low=low))
+            return
+        client.counters.unwritten += len(batch.texts) - written
+        if self.log_file.suspended:
+            refusal = SUSPENDED
+        elif Condition.DISK_FULL in self.log_file.space.crossed:
+            refusal = DISK_FULL
+        else:
+            refusal = DISK_ERROR
+        client.send(batch.replies(written, refusal, disk_low=low))
+
+    async def admits(self, client: Client) -> str:
+        """Return why a connection is refused, by the word of DAEMON_ACCEPT; empty if it is not."""
+        config = self.config
+        if config.use_libwrap and not await asyncio.get_running_loop().run_in_executor(
+            None, _wrapped, client.address
+        ):
+            return "wrap"
+        ports = config.tcp_client_ports
+        if not ports.first <= client.port <= ports.last:
+            return "port"
+        others = [
+            one for one in self.clients if one is not client and one.address == client.address
+        ]
+        if len(others) >= config.tcp_max_per_addr:
+            await _probe(others, config)
+            others = [one for one in others if one in self.clients]
+        return "dup" if len(others) >= config.tcp_max_per_addr else ""
+
+
+class Client(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, collector: Collector) -> None:
+        self.counters = ClientCounters()
+        self.address, self.port = "", 0
+        self.heard_at = self.connected_at = time.monotonic()
+        self._collector = collector
+        self._receiver = Receiver(plain=collector.config.tcp_plain_clients)
+        self._transport: asyncio.Transport | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._accepted = False
+        self._early = b""  # what came before it was admitted
+        self._ended = False
+        self._failed = False
+        self._slow = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection still stands."""
+        return self._transport is not None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(_WRITE_HIGH)
+        peer = transport.get_extra_info("peername")
+        self.address, self.port = peer[0].removeprefix("::ffff:"), peer[1]
+        self.set_keepalive(self._collector.config)
+        self._transport.pause_reading()
+        self._collector.clients.add(self)
+        self._accepting = asyncio.get_running_loop().create_task(self._accept())
+
+    async def _accept(self) -> None:
+        reason = await self._collector.admits(self)
+        if self._transport is None or self._transport.is_closing():
+            return
+        where = f"addr={self.address} port={self.port}"
+        if reason:
+            self._collector.refused += 1
+            self._collector.record(RecordType.DAEMON_ACCEPT, f"op={reason} {where} res=no")
+            self._transport.abort()
+            return
+        self._accepted = True
+        self._collector.total += 1
+        self._collector.record(RecordType.DAEMON_ACCEPT, f"{where} res=success")
+        early, self._early = self._early, b""
+        if early:
+            self.data_received(early)
+        if self._ended:
+            self._take(self._receiver.end())
+            self.close()
+        self.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_at = time.monotonic()
+        if not self._accepted:
+            # an event loop may read before it hears that it should not
+            self._early += data
+            self.pause_reading()
+            return
+        if self._failed:
+            return
+        batch = self._receiver.feed(data)
+        self._take(batch)
+        self.counters.bytes += len(data)
+        if batch.error is not None:
+            self._failed = True
+            log.warning("client is disconnected", addr=self.address, reason=str(batch.error))
+            self.close()
+
+    def eof_received(self) -> bool:
+        if not self._accepted:
+            self._ended = True
+            return True  # stay open until it is decided
+        if not self._failed:
+            self._take(self._receiver.end())
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self._collector.clients.discard(self)
+        self._transport = None
+        if self._accepting is not None:
+            self._accepting.cancel()
+        if self._accepted:
+            where = f"addr={self.address} port={self.port}"
+            self._collector.record(RecordType.DAEMON_CLOSE, f"{where} res=success")
+
+    def pause_writing(self) -> None:
+        # a client that does not read its answers is not read from
+        self._slow = True
+        self.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._slow = False
+        self.resume_reading()
+
+    def _take(self, batch: Batch) -> None:
+        if batch.texts or batch.wants_reply:
+            self.counters.records += len(batch.texts)
+            self._collector.take(self, batch)
+
+    def send(self, data: bytes) -> None:
+        """Send an answer, if the client is still there."""
+        if self._transport is not None and data:
+            self._transport.write(data)
+
+    def say_ending(self) -> None:
+        """Tell the client that the server ends, and close."""
+        self.send(ending())
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection when what was sent is on its way."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def pause_reading(self) -> None:
+        """Stop reading from it."""
+        if self._transport is not None and self._transport.is_reading():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read from it again."""
+        if self._transport is not None and self._accepted and not self._slow:
+            with contextlib.suppress(RuntimeError):  # it reads already, or closes
+                self._transport.resume_reading()
+
+    def set_keepalive(self, config: DaemonConfig) -> None:
+        """Have the kernel look whether it is still there."""
+        sock = self._socket()
+        if sock is None:
+            return
+        on = config.tcp_keepalive_time > 0
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(on))
+            if on:
+                _set_probes(
+                    sock,
+                    config.tcp_keepalive_time,
+                    config.tcp_keepalive_intvl,
+                    config.tcp_keepalive_probes,
+                )
+
+    def probe(self) -> None:
+        """Have the kernel find out within three seconds whether it is still there."""
+        sock = self._socket()
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                _set_probes(sock, 1, 1, 1)
+
+    def _socket(self) -> socket.socket | None:
+        if self._transport is None:
+            return None
+        return cast("socket.socket | None", self._transport.get_extra_info("socket"))
+
+
+async def _probe(clients: list[Client], config: DaemonConfig) -> None:
+    """Return when the clients that are gone have been closed."""
+    for client in clients:
+        client.probe()
+    deadline = time.monotonic() + _PROBE_S
+    while (  # noqa: ASYNC110  the kernel decides, there is no event
+        time.monotonic() < deadline and all(client.connected for client in clients)
+    ):
+        await asyncio.sleep(0.05)
+    for client in clients:
+        client.set_keepalive(config)
+
+
+def _set_probes(sock: socket.socket, idle_s: int, interval_s: int, probes: int) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle_s)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval_s)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, probes)
+
+
+def _listener(address: str | None, port: int, queue: int) -> socket.socket:
+    """Return a listening socket: both address families unless one was asked for."""
+    if address is None:
+        with contextlib.suppress(OSError):
+            return socket.create_server(
+                ("::", port), family=socket.AF_INET6, backlog=queue, dualstack_ipv6=True
+            )
+        return socket.create_server(("0.0.0.0", port), backlog=queue)  # noqa: S104  as asked for
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return socket.create_server((address, port), family=family, backlog=queue)
+
+
+def _wrapped(address: str) -> bool:
+    """Return whether hosts.allow and hosts.deny let `address` in. Reads files."""
+    return may_connect(_text(ALLOW), _text(DENY), address)
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _type_of(text: bytes) -> int:
+    name = text.partition(b"type=")[2].partition(b" ")[0]
+    return type_number(name.decode("ascii", "replace")) or 0

@@ -1,0 +1,356 @@
+"""The collector: our daemon as the log of other hosts."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import socket
+import struct
+import subprocess
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.programs import Auditd, Peers, parse_log, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+HEAD = struct.Struct("<IBBIHI")
+ACK, DISKLOW, ENDING = 0x40000000, 0x50000001, 0x40000001
+DISKFULL, DISKERROR = 0x60000001, 0x60000002
+
+
+def message(text: bytes, sequence: int, kind: int = 0) -> bytes:
+    return HEAD.pack(0xFF0000FE, 0, 0, kind, len(text), sequence) + text
+
+
+def text(number: int) -> bytes:
+    return b"node=web1 type=TEST msg=audit(1.000:%d): n=%d" % (number, number)
+
+
+class Sender:
+    """A client."""
+
+    def __init__(self, port: int, host: str = "127.0.0.1", source: int = 0) -> None:
+        self.socket = socket.create_connection((host, port), 10, (host, source) if source else None)
+        self._data = b""
+
+    def send(self, *numbers: int) -> None:
+        self.socket.sendall(b"".join(message(text(n) + b"\n", n) for n in numbers))
+
+    def reply(self) -> tuple[int, int, bytes] | None:
+        """Return type, sequence and text of the next reply, None at the end."""
+        while len(self._data) < 16 or len(self._data) < 16 + self._size():
+            block = self.socket.recv(65536)
+            if not block:
+                return None
+            self._data += block
+        _, _, _, kind, size, sequence = HEAD.unpack(self._data[:16])
+        said, self._data = self._data[16 : 16 + size], self._data[16 + size :]
+        return kind, sequence, said
+
+    def _size(self) -> int:
+        return int(HEAD.unpack(self._data[:16])[4])
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        found: int = taken.getsockname()[1]
+    return found
+
+
+@pytest.fixture
+def collector(auditd: Callable[..., Auditd], port: int) -> Callable[..., Auditd]:
+    """Start the daemon as a collector of other hosts' records alone."""
+
+    def start(**settings: object) -> Auditd:
+        values = {"local_events": "no", "tcp_listen_port": port, "use_libwrap": "no"}
+        return auditd(**{**values, "tcp_max_per_addr": 99, **settings})
+
+    return start
+
+
+@pytest.fixture
+def sender(port: int) -> Iterator[Callable[..., Sender]]:
+    with contextlib.ExitStack() as stack:
+
+        def connect(**arguments: object) -> Sender:
+            client = Sender(port, **arguments)  # type: ignore[arg-type]
+            stack.callback(client.close)
+            return client
+
+        yield connect
+
+
+def logged(daemon: Auditd) -> list[int]:
+    return [line.serial for line in daemon.lines() if line.type == "TEST"]
+
+
+def said(daemon: Auditd, kind: str) -> list[str]:
+    texts = [line.text for line in daemon.lines() if line.type == kind]
+    return [re.sub(r"port=\d+", "port=N", text) for text in texts]
+
+
+def test_each_record_is_written_and_acknowledged(collector, sender):
+    daemon, client = collector(), sender()
+    for number in range(5):
+        client.send(number)
+        assert client.reply() == (ACK, number, b"")
+        assert logged(daemon) == list(range(number + 1))
+    assert text(3) + b"\n" in daemon.log.read_bytes()
+    client.close()
+    wait_for(lambda: said(daemon, "DAEMON_CLOSE"), "it is noticed")
+    assert said(daemon, "DAEMON_ACCEPT") == ["addr=127.0.0.1 port=N res=success"]
+    assert said(daemon, "DAEMON_CLOSE") == ["addr=127.0.0.1 port=N res=success"]
+
+
+def test_many_at_once_are_acknowledged_in_order(collector, sender):
+    daemon, client = collector(flush="SYNC"), sender()
+    client.send(*range(500))
+    assert [client.reply() for _ in range(500)] == [(ACK, number, b"") for number in range(500)]
+    assert logged(daemon) == list(range(500))
+
+
+def test_byte_by_byte_it_is_the_same(collector, sender):
+    daemon, client = collector(), sender()
+    client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for byte in message(text(7), 7):
+        client.socket.sendall(bytes([byte]))
+    assert client.reply() == (ACK, 7, b"")
+    assert logged(daemon) == [7]
+
+
+def test_a_heartbeat_is_answered(collector, sender):
+    collector()
+    client = sender()
+    client.socket.sendall(message(b"", 3, kind=1))
+    assert client.reply() == (ACK, 3, b"")
+
+
+def test_a_record_cannot_forge_another_line(collector, sender):
+    daemon, client = collector(), sender()
+    client.socket.sendall(message(text(1) + b"\ntype=TEST msg=audit(1.000:99): forged", 1))
+    assert client.reply() == (ACK, 1, b"")
+    assert logged(daemon) == [1]
+
+
+def test_a_length_that_is_too_large_ends_the_connection_with_a_reason(collector, sender):
+    daemon, client = collector(), sender()
+    client.socket.sendall(HEAD.pack(0xFF0000FE, 0, 0, 0, 60_000, 1))
+    assert client.reply() is None
+    wait_for(lambda: "client is disconnected addr=127.0.0.1 reason=" in daemon.told(), "it is told")
+
+
+@pytest.mark.parametrize("plain", ["yes", "no"])
+def test_plain_lines_are_taken_where_that_is_set(collector, sender, plain):
+    daemon, client = collector(tcp_plain_clients=plain), sender()
+    client.socket.sendall(text(1) + b"\n" + text(2) + b"\n")
+    client.socket.shutdown(socket.SHUT_WR)
+    assert client.reply() is None
+    wait_for(lambda: said(daemon, "DAEMON_CLOSE"), "it has ended")
+    assert logged(daemon) == ([1, 2] if plain == "yes" else [])
+
+
+def test_one_address_has_as_many_connections_as_are_allowed(collector, sender):
+    daemon = collector(tcp_max_per_addr=2)
+    first, second = sender(), sender()
+    for number, client in enumerate((first, second)):
+        client.send(number)
+        assert client.reply() == (ACK, number, b"")
+    third = sender()
+    with contextlib.suppress(ConnectionResetError):
+        assert third.reply() is None
+    assert said(daemon, "DAEMON_ACCEPT")[-1] == "op=dup addr=127.0.0.1 port=N res=no"
+    first.send(5)
+    assert first.reply() == (ACK, 5, b"")
+
+
+def test_a_port_that_is_not_allowed_is_refused(collector, sender):
+    daemon = collector(tcp_client_ports="1-1023")
+    client = sender()
+    with contextlib.suppress(ConnectionResetError):
+        assert client.reply() is None
+    wait_for(lambda: said(daemon, "DAEMON_ACCEPT"), "it is recorded")
+    assert said(daemon, "DAEMON_ACCEPT") == ["op=port addr=127.0.0.1 port=N res=no"]
+
+
+def test_both_address_families_are_served_by_one_listener(collector, sender):
+    daemon = collector()
+    four, six = sender(), sender(host="::1")
+    four.send(4)
+    six.send(6)
+    assert (four.reply(), six.reply()) == ((ACK, 4, b""), (ACK, 6, b""))
+    assert sorted(said(daemon, "DAEMON_ACCEPT")) == [
+        "addr=127.0.0.1 port=N res=success", "addr=::1 port=N res=success",
+    ]  # fmt: skip
+
+
+def test_a_silent_client_is_disconnected(collector, sender):
+    daemon = collector(tcp_client_max_idle=1)
+    client = sender()
+    assert client.reply() is None
+    assert "client was silent for too long addr=127.0.0.1" in daemon.told()
+
+
+def test_a_failing_disk_is_answered_and_what_is_written_is_too(fault_fs, collector, sender):
+    daemon = collector(log_file=fault_fs.place / "audit.log", disk_error_action="SYSLOG")
+    client = sender()
+    client.send(1)
+    assert client.reply() == (ACK, 1, b"")
+    fault_fs.fail("EIO")
+    client.send(2)
+    assert client.reply() == (DISKERROR, 2, b"disk write error")
+    fault_fs.fail("ok")
+    wait_for(lambda: "resumed logging" in daemon.told(), "it goes on")
+    client.send(3)
+    assert client.reply() == (ACK, 3, b"")
+    assert logged(daemon) == [1, 3]
+
+
+def test_a_suspended_log_is_answered(fault_fs, collector, sender):
+    daemon = collector(log_file=fault_fs.place / "audit.log", disk_error_action="SUSPEND")
+    client = sender()
+    fault_fs.fail("EIO")
+    client.send(1)
+    assert client.reply() in (
+        (DISKERROR, 1, b"disk write error"), (DISKERROR, 1, b"remote logging suspended"),
+    )  # fmt: skip
+    client.send(2)
+    assert client.reply() == (DISKERROR, 2, b"remote logging suspended")
+    fault_fs.fail("ok")
+    daemon.process.send_signal(signal.SIGUSR2)
+    wait_for(lambda: "resumed logging" in daemon.told(), "it goes on")
+    client.send(3)
+    assert client.reply() == (ACK, 3, b"")
+
+
+def test_a_full_disk_is_answered(fault_fs, collector, sender):
+    collector(log_file=fault_fs.place / "audit.log", disk_full_action="SYSLOG")
+    client = sender()
+    fault_fs.fail("EDQUOT")
+    client.send(1)
+    assert client.reply() == (DISKFULL, 1, b"disk full")
+
+
+def test_low_space_is_told_and_the_record_is_written(loop_mount, collector, sender):
+    place = loop_mount(32)
+    daemon = collector(log_file=place / "audit.log", space_left=400, admin_space_left=1)
+    wait_for(lambda: daemon.state()["thresholds crossed"] == "space_left", "it is low")
+    client = sender()
+    client.send(1)
+    assert client.reply() == (DISKLOW, 1, b"")
+    assert logged(daemon) == [1]
+
+
+def test_without_a_log_records_are_acknowledged_all_the_same(collector, sender):
+    collector(write_logs="no")
+    client = sender()
+    client.send(1)
+    assert client.reply() == (ACK, 1, b"")
+
+
+def test_at_its_end_the_daemon_says_goodbye(collector, sender):
+    daemon, client = collector(), sender()
+    client.send(1)
+    assert client.reply() == (ACK, 1, b"")
+    assert daemon.stop() == 0
+    assert client.reply() == (ENDING, 0, b"")
+    assert client.reply() is None
+
+
+def test_a_port_that_is_taken_stops_the_start(collector, port):
+    with socket.create_server(("127.0.0.1", port)):
+        daemon = collector(ready=False)
+        assert daemon.process.wait(20) == 1
+    assert "cannot listen for records of other hosts" in daemon.told()
+    assert said(daemon, "DAEMON_ABORT")[0].startswith("op=network-init ")
+
+
+def test_a_reload_begins_to_listen(auditd, port, sender):
+    daemon = auditd(local_events="no", use_libwrap="no")
+    daemon.configure(local_events="no", use_libwrap="no", tcp_listen_port=port)
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.wait_state("RELOADING=1")
+    daemon.wait_state("READY=1")
+    client = sender()
+    client.send(1)
+    assert client.reply() == (ACK, 1, b"")
+
+
+def test_the_state_report_has_each_client(collector, sender):
+    daemon, client = collector(), sender()
+    client.send(1, 2)
+    assert (client.reply(), client.reply()) == ((ACK, 1, b""), (ACK, 2, b""))
+    state = daemon.state()
+    assert (state["active connections"], state["total connections"]) == ("1", "1")
+    (row,) = [value for key, value in state.items() if key.startswith("client 127.0.0.1 port ")]
+    assert row.startswith("records 2, bytes ")
+
+
+def test_plugins_get_records_of_other_hosts_where_that_is_set(collector, sender, log_dir):
+    folder = log_dir / "plugins.d"
+    folder.mkdir()
+    out, program = log_dir / "out", log_dir / "copy.sh"
+    program.write_text(f"#!/bin/sh\nexec cat > {out}\n")
+    program.chmod(0o750)
+    (folder / "copy.conf").write_text(f"active = yes\npath = {program}\n")
+    (folder / "copy.conf").chmod(0o640)
+    daemon = collector(distribute_network="yes", plugin_dir=folder)
+    client = sender()
+    client.send(1)
+    assert client.reply() == (ACK, 1, b"")
+    wait_for(lambda: text(1) + b"\n" in out.read_bytes(), "the plugin has it")
+    assert daemon.stop() == 0
+
+
+def test_fifty_clients_at_once(collector, sender):
+    daemon = collector()
+    failures: list[object] = []
+
+    def work(client: Sender, first: int) -> None:
+        for begin in range(first, first + 640, 64):
+            client.send(*range(begin, begin + 64))
+            replies = [client.reply() for _ in range(64)]
+            failures.extend(n for n in range(64) if replies[n] != (ACK, begin + n, b""))
+
+    clients = [sender() for _ in range(50)]
+    threads = [threading.Thread(target=work, args=(c, i * 640)) for i, c in enumerate(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+    found = logged(daemon)
+    assert sorted(found) == list(range(32_000))
+
+
+@pytest.mark.peer
+@pytest.mark.slow
+def test_debians_forwarder_sends_to_it(collector, peers: Peers, log_dir: Path, port):
+    daemon = collector()
+    upper = log_dir / "upper"
+    (upper / "audit").mkdir(parents=True)
+    (log_dir / "work").mkdir()
+    conf = upper / "audit" / "audisp-remote.conf"
+    conf.write_text(
+        f"remote_server = 127.0.0.1\nport = {port}\nmode = immediate\nformat = managed\n"
+    )
+    conf.chmod(0o640)
+    overlay = f"lowerdir=/etc,upperdir={upper},workdir={log_dir}/work"
+    tool = peers.tool("audisp-remote")
+    program = subprocess.Popen(
+        ["unshare", "-m", "sh", "-c", f"mount -t overlay overlay -o {overlay} /etc && exec {tool}"],
+        stdin=subprocess.PIPE, env=peers.environment,
+    )  # fmt: skip
+    program.communicate(b"".join(text(n) + b"\n" for n in range(2000)), timeout=60)
+    wait_for(lambda: len(logged(daemon)) == 2000, "all have come")
+    assert logged(daemon) == list(range(2000))
+    assert parse_log(daemon.log.read_bytes())
