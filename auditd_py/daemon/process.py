@@ -31,12 +31,14 @@ def ignore_signals() -> None:
 
 
 def lift_limits() -> None:
-    """Take away limits that would end the daemon: file size and CPU time."""
+    """Take away limits that would end the daemon: file size, CPU time; and few open files."""
     for limit in (resource.RLIMIT_FSIZE, resource.RLIMIT_CPU):
         try:
             resource.setrlimit(limit, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         except (OSError, ValueError):
             pass  # without the right the inherited limit stays
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each client of the collector is one
 
 
 def raise_priority(boost: int, previous_boost: int = 0) -> None:
