@@ -85,10 +85,19 @@ class Collector:
         log.info("listening for records of other hosts", port=config.tcp_listen_port)
 
     async def reload(self, config: DaemonConfig) -> None:
-        """Use other settings; a listener that was not there is made. Raises OSError."""
-        self.config = config
-        if self._server is None:
-            await self.start()
+        """Use other settings: listen if they say so and nobody did, or do not any more.
+
+        Raises OSError, and the settings are what they were.
+        """
+        before, self.config = self.config, config
+        if config.tcp_listen_port is None:
+            await self.stop()
+        elif self._server is None:
+            try:
+                await self.start()
+            except OSError:
+                self.config = before
+                raise
         for client in self.clients:
             client.set_keepalive(config)
 

@@ -85,14 +85,18 @@ class Dispatcher:
                 plugin.check()
             self._tell_drops()
 
-    async def reload(self, config: DaemonConfig) -> None:
-        """Read plugin_dir again: what changed is started again, the rest goes on.
+    async def load(self, config: DaemonConfig) -> Loaded:
+        """Return what plugin_dir of `config` makes active now.
 
-        Raises ConfigError if a file has errors; all plugins then go on as they are.
+        Raises ConfigError if a file has errors.
         """
         loaded = await self._load(config.plugin_dir)
         if loaded.problems:
             raise ConfigError(loaded.problems)
+        return loaded
+
+    async def reload(self, config: DaemonConfig, loaded: Loaded) -> None:
+        """Run the plugins `loaded`: what changed is started again, the rest goes on."""
         self._config = config
         self.suspended = self._acted = False
         gone = [

@@ -73,15 +73,17 @@ class Reloader:
         node = await loop.run_in_executor(None, node_name, new.name_format, new.name)
         formatter = daemon.formatter(new, node)
         wanted = daemon.writes(new)
+        plugins = await daemon.dispatcher.load(new)
+        await daemon.collector.reload(new)
         process.raise_priority(new.priority_boost, old.priority_boost)
         if wanted and (not daemon.log_file.suspended or differing & _LOG_KEYWORDS):
             try:
                 await daemon.open_log(new)
             except (ActionError, LogError, OSError):
                 process.raise_priority(old.priority_boost, new.priority_boost)
+                await daemon.collector.reload(old)
                 raise
-        await daemon.dispatcher.reload(new)
-        await daemon.collector.reload(new)
+        await daemon.dispatcher.reload(new, plugins)
         daemon.pipeline.formatter = formatter
         daemon.pipeline.log_file = daemon.log_file if wanted else None
         daemon.config = new

@@ -285,6 +285,23 @@ def test_a_reload_begins_to_listen(auditd, port, sender):
     assert client.reply() == (ACK, 1, b"")
 
 
+def test_a_reload_that_fails_does_not_listen(auditd, port, log_dir):
+    daemon = auditd(local_events="no", use_libwrap="no")
+    (log_dir / "wide").mkdir()
+    (log_dir / "wide").chmod(0o777)
+    daemon.configure(
+        local_events="no", tcp_listen_port=port, log_file=log_dir / "wide" / "audit.log"
+    )
+    daemon.log = log_dir / "audit.log"
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.wait_state("RELOADING=1")
+    daemon.wait_state("READY=1")
+    assert "the settings are unchanged" in daemon.told()
+    assert daemon.state()["listening for network connections"] == "no"
+    with pytest.raises(ConnectionRefusedError):
+        Sender(port)
+
+
 def test_the_state_report_has_each_client(collector, sender):
     daemon, client = collector(), sender()
     client.send(1, 2)

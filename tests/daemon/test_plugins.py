@@ -306,6 +306,19 @@ def test_a_reload_with_a_bad_file_changes_nothing(audit, plugin, daemon, log_dir
     assert it.stop() == 0
 
 
+def test_a_reload_with_a_bad_plugin_changes_no_setting_either(audit, plugin, daemon, log_dir):
+    plugin("good")
+    it = daemon()
+    (log_dir / "plugins.d" / "good.conf").write_text("active = maybe\n")
+    other = log_dir / "other.log"
+    it.configure(plugin_dir=log_dir / "plugins.d", log_file=other)
+    it.process.send_signal(signal.SIGHUP)
+    it.wait_state("RELOADING=1")
+    it.wait_state("READY=1")
+    assert not other.exists()
+    assert it.stop() == 0
+
+
 def test_at_start_a_bad_file_is_told_and_the_others_run(audit, plugin, daemon, log_dir):
     plugin("good")
     (log_dir / "plugins.d" / "bad.conf").write_text("actve = yes\n")
