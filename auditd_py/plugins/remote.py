@@ -1,0 +1,378 @@
+"""audisp-remote: records to a collector on another host, in order, each until it is acknowledged.
+
+The loop takes what the daemon sends, keeps a window of records on the way to the server, and
+does what audisp-remote.conf says about whatever happens.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from auditd_py.config.remote import PATH, Mode, RemoteFormat, load
+from auditd_py.errors import ConfigError, LogError, WireError
+from auditd_py.plugins.input import Input
+from auditd_py.plugins.remote_actions import Actions, Verdict, given_up
+from auditd_py.plugins.remote_link import Link, State
+from auditd_py.plugins.remote_report import Counts, report, write_report
+from auditd_py.plugins.remote_store import FileQueue
+from auditd_py.plugins.remote_tls import wrapping
+from auditd_py.plugins.system_log import teller
+from auditd_py.remote.frame import fits
+from auditd_py.remote.queue import MemoryQueue
+from auditd_py.remote.sender import Answers, Retry, Trouble, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from auditd_py.config.remote import RemoteConfig
+
+PROGRAM: Final = "audisp-remote"
+EXIT_LEFT: Final = 1  # records are left in the queue
+EXIT_CONFIG: Final = 6
+
+_MOST_UNSENT: Final = 1 << 20  # bytes: with lines that nobody acknowledges
+_LINES: Final = 4096  # such lines at a time
+_END_S: Final = 2.0  # to send what waits when the input has ended, and again while it goes on
+_MOST_END_S: Final = 15.0
+_SLOWEST_TURN_S: Final = 60.0
+_USAGE: Final = "arguments: [-c FILE]"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the plugin with `arguments`; return the exit status."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    tell = teller(PROGRAM)
+    if words[:1] == ["-c"] and len(words) == 2:
+        path = words[1]
+    elif words:
+        tell(_USAGE)
+        return EXIT_CONFIG
+    else:
+        path = PATH
+    try:
+        loaded = load(path)
+        forwarder = Forwarder(path, loaded.config, tell)
+    except ConfigError as error:
+        for problem in error.problems:
+            tell(str(problem))
+        return EXIT_CONFIG
+    for warning in loaded.warnings:
+        tell(str(warning))
+    return forwarder.run()
+
+
+class Forwarder:
+    """The program, from its settings on. Raises ConfigError if their files are of no use."""
+
+    def __init__(self, path: str, config: RemoteConfig, tell: Callable[[str], None]) -> None:
+        self.config = config
+        self.counts = Counts()
+        self.suspended = False
+        self._path = path
+        self._tell = tell
+        self._source = Input(signals=(signal.SIGUSR1, signal.SIGUSR2))
+        self._actions = Actions(config, tell)
+        self._window = Window(config.window, given_up(config))
+        self._queue = MemoryQueue(config.queue_depth)
+        self._stopping = False
+        self._reached = False  # a server, ever
+        self._up = False
+        self._hopeless = False  # no attempt to reach one succeeded lately
+        self._held: list[bytes] = []  # read, and too many for the queue
+        self._due_at = 0.0  # the next attempt, or the next sending of what was refused
+        self._moved_at = 0.0  # when a server last answered, or had nothing to answer
+        self._retry = _retry(config)
+        self._link = self._new_link()
+
+    def run(self) -> int:
+        """Run until the input ends, or an action ends it; return the exit status."""
+        try:
+            self._open_queue()
+            for batch in self._source.batches(self._pause_s):
+                self._take(batch)
+                self._signals()
+                self._turn()
+                if self._stopping:
+                    break
+            self._finish()
+        except WireError as error:
+            self._tell(f"standard input: {error}")
+        self._link.close()
+        self._queue.close()
+        self._actions.wait(_END_S)
+        left = self._queue.waiting + len(self._held)
+        if left:
+            kept = "kept in" if isinstance(self._queue, FileQueue) else "lost, not in"
+            self._tell(f"{left} records are not sent, {kept} {self.config.queue_file}")
+        return EXIT_LEFT if left else 0
+
+    def _take(self, batch: list[bytes]) -> None:
+        if not batch:
+            return
+        texts = [fits(line) for line in batch if line[5:9] != b"EOE " and line]
+        if batch[0].startswith(b"node="):
+            texts = [text for text in texts if b" type=EOE " not in text[:300]]
+        self.counts.taken += len(texts)
+        self._held += texts
+        self._fill()
+
+    def _fill(self) -> None:
+        """Queue what was read. What the queue has no room for waits while a server is there.
+
+        Nothing is read meanwhile, so that it is the daemon's queue that grows.
+        """
+        before = self._queue.waiting
+        try:
+            self._queue.put(self._held)
+        except LogError as error:
+            self._queue_failed(error)
+        del self._held[: self._queue.waiting - before]
+        if self._held and (self._hopeless or self.suspended):
+            self.counts.dropped += len(self._held)
+            self._held.clear()
+            self._do(Trouble.OVERFLOW, f"{self.counts.dropped} records since the start")
+        self._source.pause(reading=not self._held and not self._source.ending)
+
+    def _turn(self) -> None:
+        """Look at the connection, and send what goes."""
+        now = time.monotonic()
+        link = self._link
+        link.turn(now, self.config.max_time_per_record)
+        for data in link.received:
+            self._receive(data, now)
+        link.received.clear()
+        if link.state is State.DOWN:
+            self._down(now)
+        elif link.state is State.UP:
+            if not self._up:
+                self._came_up(now)
+            if self.suspended:
+                self._moved_at = now
+            elif self.config.format is RemoteFormat.ASCII:
+                self._send_lines()
+            else:
+                self._send(now)
+        if self._held:
+            self._fill()
+
+    def _down(self, now: float) -> None:
+        link = self._link
+        self._up = False
+        if link.failure:
+            reason, link.failure = link.failure, ""
+            self._failed(reason, now)
+        wanted = self._queue.waiting and not self.suspended and not self._stopping
+        if wanted and now >= self._due_at:
+            link.open(now)
+            if link.state is State.DOWN:
+                self._down(now)  # it failed at once
+
+    def _failed(self, reason: str, now: float) -> None:
+        self.counts.failures += 1
+        pause = self._retry.failed(now)
+        if pause is None:
+            trouble = Trouble.NETWORK_FAILURE if self._reached else Trouble.STARTUP_FAILURE
+            self._hopeless = True
+            self._do(trouble, reason)
+            pause = float(self.config.network_retry_time)
+        self._due_at = now + pause
+
+    def _came_up(self, now: float) -> None:
+        self._up = self._reached = True
+        self._moved_at = now
+        self.counts.connections += 1
+        self._actions.over(Trouble.STARTUP_FAILURE, Trouble.REMOTE_ENDING)
+        if self.config.format is RemoteFormat.ASCII:
+            self._hopeless = False
+        again = self._window.restart()
+        if again:
+            self._link.send(again)
+
+    def _send(self, now: float) -> None:
+        window, queue, link = self._window, self._queue, self._link
+        if not window.waiting and (not window.refused or now < self._due_at):
+            idle = not (window.refused or queue.untaken)
+            beat = self.config.heartbeat_timeout
+            if idle and beat and now - self._moved_at >= beat:
+                link.send(window.heartbeat())
+                self._moved_at = now
+            elif not idle:
+                self._moved_at = now
+        elif window.waiting and now - self._moved_at > self.config.max_time_per_record:
+            link.close()
+            link.failure = f"{link.server}: no answer in {self.config.max_time_per_record} s"
+            self._down(now)
+            return
+        if window.refused and not window.waiting and now >= self._due_at:
+            link.send(window.restart())
+        # a few large writes rather than one for each answer
+        if queue.untaken and (window.room * 4 >= window.size or not window.waiting):
+            texts = queue.take(window.room)
+            if texts:
+                link.send(window.send(texts))
+
+    def _send_lines(self) -> None:
+        """Send with format = ascii: what the connection takes is gone."""
+        while self._queue.untaken and self._link.unsent < _MOST_UNSENT:
+            texts = self._queue.take(_LINES)
+            self._link.send(b"\n".join(texts) + b"\n")
+            self._queue.release(len(texts))
+            self.counts.sent += len(texts)
+
+    def _receive(self, data: bytes, now: float) -> None:
+        if self.config.format is RemoteFormat.ASCII:
+            return  # nobody answers lines
+        answers = self._window.receive(data)
+        self._moved_at = now
+        if answers.released:
+            self._release(answers, now)
+        for trouble, text in answers.troubles.items():
+            verdict = self._do(trouble, text)
+            if trouble is Trouble.REMOTE_ENDING or verdict is Verdict.RECONNECT:
+                self._link.close()
+                self._due_at = now + self.config.network_retry_time
+            elif self._window.refused:
+                self._due_at = now + self.config.network_retry_time
+        if answers.error is not None:
+            self._link.close()
+            self._link.failure = f"{self._link.server}: {answers.error}"
+
+    def _release(self, answers: Answers, now: float) -> None:
+        self.counts.sent += answers.released - answers.lost
+        self.counts.lost += answers.lost
+        if answers.released > answers.lost:
+            self._retry.succeeded()
+            self._hopeless = False
+            self.counts.answered_at = now
+            over = {Trouble.NETWORK_FAILURE, Trouble.DISK_FULL, Trouble.DISK_ERROR}
+            self._actions.over(*over.difference(answers.troubles))
+            if Trouble.DISK_LOW not in answers.troubles:
+                self._actions.over(Trouble.DISK_LOW)
+        try:
+            self._queue.release(answers.released)
+        except LogError as error:
+            self._queue_failed(error)
+
+    def _do(self, trouble: Trouble, text: str) -> Verdict:
+        verdict = self._actions.take(trouble, text, time.monotonic())
+        if verdict is Verdict.STOP:
+            self._stopping = True
+        elif verdict is Verdict.SUSPEND:
+            self.suspended = True
+        return verdict
+
+    def _signals(self) -> None:
+        happened = self._source.happened
+        if signal.SIGHUP in happened:
+            happened.discard(signal.SIGHUP)
+            self._reload()
+        if signal.SIGUSR2 in happened:
+            happened.discard(signal.SIGUSR2)
+            if self.suspended:
+                self._tell("sending is resumed")
+            self.suspended = False
+            self._due_at = 0.0
+        if signal.SIGUSR1 in happened:
+            happened.discard(signal.SIGUSR1)
+            text = report(self.config, self.counts, self._queue, self._link, self.suspended)
+            try:
+                write_report(self.config.state_file, text)
+            except OSError as error:
+                self._tell(f"{self.config.state_file}: {error.strerror or error}")
+
+    def _reload(self) -> None:
+        old = self.config
+        try:
+            loaded = load(self._path)
+            self.config = loaded.config
+            link = self._new_link()
+        except ConfigError as error:
+            self.config = old
+            for problem in error.problems:
+                self._tell(str(problem))
+            self._tell("the settings there were are kept")
+            return
+        new = self.config
+        fixed = [
+            name for name in ("mode", "queue_file") if getattr(new, name) != getattr(old, name)
+        ]
+        if fixed:
+            self._tell(f"{', '.join(fixed)}: changes when the program is started again")
+            self.config = new.model_copy(update={name: getattr(old, name) for name in fixed})
+        self._link.close()
+        self._link, self._due_at = link, 0.0
+        self._up = False
+        self._actions.config = self.config
+        self._window.size, self._window.given_up = self.config.window, given_up(self.config)
+        self._retry = _retry(self.config)
+        if not isinstance(self._queue, FileQueue):
+            self._queue.depth = self.config.queue_depth
+        self._tell("the settings are read again")
+
+    def _new_link(self) -> Link:
+        config = self.config
+        return Link(
+            self._source.selector, config.remote_server, config.port, config.local_port,
+            wrapping(config),
+        )  # fmt: skip
+
+    def _open_queue(self) -> None:
+        config = self.config
+        if config.mode is not Mode.FORWARD:
+            return
+        try:
+            queue = FileQueue(config.queue_file, config.queue_depth, sync=config.queue_sync)
+        except LogError as error:
+            self._do(Trouble.QUEUE_ERROR, str(error))
+            return
+        self._queue = queue
+        for note in queue.notes:
+            self._tell(note)
+
+    def _queue_failed(self, error: LogError) -> None:
+        """Go on in memory, if the action lets it go on at all."""
+        if isinstance(self._queue, FileQueue):
+            broken = self._queue
+            self._queue = broken.in_memory()
+            broken.close()
+        self._do(Trouble.QUEUE_ERROR, f"{error}; records wait in memory")
+
+    def _pause_s(self) -> float:
+        """Return how long nothing needs to be done if nothing happens."""
+        now = time.monotonic()
+        due = [_SLOWEST_TURN_S]
+        state = self._link.state
+        if self.suspended:
+            return _SLOWEST_TURN_S
+        if state is State.DOWN and self._queue.waiting:
+            due.append(self._due_at - now)
+        elif state is State.UP:
+            if self._window.waiting:
+                due.append(self._moved_at + self.config.max_time_per_record - now)
+            elif self._window.refused:
+                due.append(self._due_at - now)
+            elif self.config.heartbeat_timeout:
+                due.append(self._moved_at + self.config.heartbeat_timeout - now)
+        elif state is not State.DOWN:
+            due.append(self._link.moved_at + self.config.max_time_per_record - now)
+        return max(0.0, min(due) + 0.001)
+
+    def _finish(self) -> None:
+        """Send what waits, for as long as it goes on."""
+        end = time.monotonic() + _MOST_END_S
+        sent, until = self.counts.sent, time.monotonic() + _END_S
+        while (self._queue.waiting or self._link.unsent) and not self._stopping:
+            now = time.monotonic()
+            if self.counts.sent > sent:
+                sent, until = self.counts.sent, now + _END_S
+            if now >= min(until, end) or self.suspended:
+                break
+            self._source.wait(max(0.0, min(self._pause_s(), until - now)))
+            self._turn()
+
+
+def _retry(config: RemoteConfig) -> Retry:
+    return Retry(config.network_retry_time, config.max_tries_per_record, config.max_time_per_record)

@@ -1,0 +1,104 @@
+"""Encryption of the forwarder's connections: TLS 1.3 with certificates, or with a shared key."""
+
+from __future__ import annotations
+
+import binascii
+import os
+import ssl
+from typing import TYPE_CHECKING, Any, Final
+
+from auditd_py.config.remote import PSK_CALLBACKS
+from auditd_py.config.words import Transport
+from auditd_py.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from auditd_py.config.remote import RemoteConfig
+
+_LEAST_KEY: Final = 32  # bytes, as in the reference
+
+
+def wrapping(config: RemoteConfig) -> Callable[[socket.socket, str], ssl.SSLSocket] | None:
+    """Return what makes a connection to a server an encrypted one; None with transport = tcp.
+
+    It reads the files of the settings. Raises ConfigError if one of them is of no use.
+    """
+    if config.transport is not Transport.TLS:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    if config.tls_psk_file:
+        return _with_key(context, config)
+    _load_certificates(context, config)
+
+    def wrap(connection: socket.socket, server: str) -> ssl.SSLSocket:
+        name = config.tls_server_name or server
+        return context.wrap_socket(connection, server_hostname=name, do_handshake_on_connect=False)
+
+    return wrap
+
+
+def _load_certificates(context: ssl.SSLContext, config: RemoteConfig) -> None:
+    keyword, path = "tls_ca_file", config.tls_ca_file
+    try:
+        context.load_verify_locations(cafile=path)
+        if config.tls_cert_file and config.tls_key_file:
+            keyword, path = "tls_cert_file", config.tls_cert_file
+            context.load_cert_chain(path, config.tls_key_file)
+    except ssl.SSLError as error:
+        text = f"{path}: not what is needed: {error.reason or error}"
+        raise ConfigError([Problem("audisp-remote.conf", 0, keyword, text)]) from error
+    except OSError as error:
+        text = f"{path} cannot be read: {error.strerror or error}"
+        raise ConfigError([Problem("audisp-remote.conf", 0, keyword, text)]) from error
+
+
+def _with_key(
+    context: ssl.SSLContext, config: RemoteConfig
+) -> Callable[[socket.socket, str], ssl.SSLSocket]:
+    key = _read_key(config.tls_psk_file or "")
+    identity = config.tls_psk_identity or ""
+    if not PSK_CALLBACKS:
+        text = "needs Python 3.13 or newer"
+        raise ConfigError([Problem("audisp-remote.conf", 0, "tls_psk_file", text)])
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # the key is the proof, see KeyedSocket
+    context.sslsocket_class = KeyedSocket
+    keyed: Any = context  # the types are those of Python 3.11
+    keyed.set_psk_client_callback(lambda _hint: (identity, key))
+
+    def wrap(connection: socket.socket, _server: str) -> ssl.SSLSocket:
+        return context.wrap_socket(connection, do_handshake_on_connect=False)
+
+    return wrap
+
+
+class KeyedSocket(ssl.SSLSocket):
+    """Is for those only who have the key: a server that shows a certificate instead is refused."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002  as its base
+        """See SSLSocket."""
+        super().do_handshake(block)
+        if self.getpeercert(binary_form=True) is not None or not self.session_reused:
+            raise ssl.SSLError(ssl.SSL_ERROR_SSL, "the server does not use the shared key")
+
+
+def _read_key(path: str) -> bytes:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            text = os.read(fd, 4096)
+        finally:
+            os.close(fd)
+        key = binascii.unhexlify(text.partition(b"\n")[0].strip())
+    except OSError as error:
+        reason = f"{path} cannot be read: {error.strerror}"
+    except binascii.Error:
+        reason = f"{path}: its first line is not hexadecimal"
+    else:
+        if len(key) >= _LEAST_KEY:
+            return key
+        reason = f"{path}: {len(key)} bytes, {_LEAST_KEY} are needed"
+    raise ConfigError([Problem("audisp-remote.conf", 0, "tls_psk_file", reason)])

@@ -1,0 +1,136 @@
+"""audisp-remote and Debian's auditd: as its client, and as its plugin."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.plugins.test_remote import configure, forward, free_port, line, serve
+from tests.programs import Peers, settings_text, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.peer, pytest.mark.usefixtures("root")]
+__all__ = ["forward", "serve"]  # fixtures
+
+
+class DebianCollector:
+    """Debian's auditd that listens on loopback and leaves this host's kernel alone."""
+
+    def __init__(self, folder: Path, peers: Peers, **settings: object) -> None:
+        self.address, self.port = "127.0.0.1", free_port()
+        self.log = folder / "audit.log"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        (folder / "plugins.d").mkdir(exist_ok=True)
+        values = {
+            "log_file": self.log, "local_events": "no", "write_logs": "yes", "log_format": "RAW",
+            "flush": "NONE", "num_logs": 2, "max_log_file": 800, "max_log_file_action": "IGNORE",
+            "space_left": 2, "space_left_action": "IGNORE", "admin_space_left": 1,
+            "admin_space_left_action": "IGNORE", "disk_full_action": "SUSPEND",
+            "disk_error_action": "SUSPEND", "plugin_dir": folder / "plugins.d",
+            "tcp_listen_port": self.port, "tcp_listen_queue": 5, "tcp_max_per_addr": 16,
+            "use_libwrap": "no", "tcp_client_max_idle": 0, **settings,
+        }  # fmt: skip
+        (folder / "auditd.conf").write_text(settings_text(values))
+        self._command = [peers.tool("auditd"), "-n", "-s", "nochange", "-c", str(folder)]
+        self._peers = peers
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            self._command, env=self._peers.environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        wait_for(self._listens, "Debian's auditd listens")
+
+    def _listens(self) -> bool:
+        assert self.process.poll() is None, "Debian's auditd ended"
+        with open("/proc/net/tcp6") as six, open("/proc/net/tcp") as four:
+            return f":{self.port:04X} 0000" in six.read() + four.read()
+
+    def numbers(self) -> list[int]:
+        """Return the serials of the records it wrote that we sent."""
+        text = self.log.read_bytes() if self.log.exists() else b""
+        return [int(n) for n in re.findall(rb"type=SYSCALL msg=audit\(1700000000.000:(\d+)", text)]
+
+    def end(self, *, kill: bool = False) -> None:
+        if self.process.poll() is None:
+            self.process.kill() if kill else self.process.terminate()
+            self.process.wait(15)
+
+
+@pytest.fixture
+def debian_collector(log_dir: Path, peers: Peers) -> Iterator[Callable[..., DebianCollector]]:
+    running: list[DebianCollector] = []
+
+    def start(**settings: object) -> DebianCollector:
+        running.append(DebianCollector(log_dir / "collector", peers, **settings))
+        return running[-1]
+
+    yield start
+    for collector in running:
+        collector.end()
+
+
+def test_debians_auditd_writes_every_record_once_and_in_order(debian_collector, forward):
+    collector = debian_collector()
+    plugin = forward(collector)
+    plugin.send(*[line(n) for n in range(20_000)])
+    assert plugin.finish() == (0, "")
+    assert collector.numbers() == list(range(20_000))
+
+
+def test_it_answers_heartbeats(debian_collector, forward, tmp_path):
+    collector = debian_collector(tcp_client_max_idle=2)
+    plugin = forward(collector, heartbeat_timeout=1, network_failure_action="stop")
+    plugin.send(line(0))
+    wait_for(lambda: collector.numbers() == [0], "the record")
+    with pytest.raises(subprocess.TimeoutExpired):
+        plugin.process.wait(4)
+    assert plugin.finish() == (0, "")
+
+
+@pytest.mark.slow
+def test_it_is_ended_and_killed_under_load_and_nothing_is_lost(debian_collector, forward):
+    collector = debian_collector()
+    plugin = forward(
+        collector, max_tries_per_record=100, max_time_per_record=60, queue_depth=100_000
+    )
+    for n in range(10):
+        plugin.send(*[line(i) for i in range(n * 3000, n * 3000 + 3000)])
+        wait_for(lambda n=n: len(collector.numbers()) > n * 3000 + 500, "some arrive")
+        collector.end(kill=n % 2 == 0)
+        collector.start()
+    status, _ = plugin.finish()
+    assert status == 0
+    assert sorted(set(collector.numbers())) == list(range(30_000))
+
+
+@pytest.mark.kernel
+def test_it_is_a_plugin_of_debians_auditd(serve, debian_auditd, log_dir, tmp_path):
+    server = serve()
+    configure(tmp_path, server)
+    program = log_dir / "audisp-remote"
+    program.write_text(
+        f"#!/bin/sh\nexport PYTHONPATH={sys.path[0] or '.'}:{':'.join(sys.path[1:])}\n"
+        f"exec {sys.executable} -c 'from auditd_py.plugins.remote import main; raise SystemExit(main())'"
+        f" -c {tmp_path}/remote.conf\n"
+    )
+    program.chmod(0o750)
+    plugins = log_dir / "with-remote"
+    plugins.mkdir(mode=0o750)
+    (plugins / "au-remote.conf").write_text(
+        f"active = yes\ndirection = out\npath = {program}\ntype = always\nformat = string\n"
+    )
+    (plugins / "au-remote.conf").chmod(0o640)
+    daemon = debian_auditd(plugin_dir=plugins)
+    wait_for(lambda: any(b"type=DAEMON_START" in text for text in server.texts), "a record arrives")
+    logged = daemon.log.read_bytes()
+    assert all(text in logged for text in server.texts)
+    assert b"type=EOE" not in b"".join(server.texts)
