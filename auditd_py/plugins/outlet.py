@@ -100,6 +100,9 @@ class Outlet:
             try:
                 self._send(self.sink)
                 self._full_since = None
+                if self._away:
+                    self._away = False
+                    self._tell(f"{self._name} is back")
             except BlockingIOError:
                 self._full_since = now if self._full_since is None else self._full_since
                 break
@@ -138,9 +141,6 @@ class Outlet:
             self._lost(error, now)
             return
         self._full_since = None
-        if self._away:
-            self._away = False
-            self._tell(f"{self._name} is back")
 
     def _send(self, sink: Sink) -> None:
         if sink.whole:
