@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from auditd_py.config.remote import RemoteConfig
 
 PROGRAM: Final = "audisp-remote"
-EXIT_LEFT: Final = 1  # records are left in the queue
+EXIT_LEFT: Final = 1  # records are left in the queue, or an action ended the program
 EXIT_CONFIG: Final = 6
 
 _MOST_UNSENT: Final = 1 << 20  # bytes: with lines that nobody acknowledges
@@ -91,7 +91,7 @@ class Forwarder:
         """Run until the input ends, or an action ends it; return the exit status."""
         try:
             self._open_queue()
-            for batch in self._source.batches(self._pause_s):
+            for batch in () if self._stopping else self._source.batches(self._pause_s):
                 self._take(batch)
                 self._signals()
                 self._turn()
@@ -107,7 +107,7 @@ class Forwarder:
         if left:
             kept = "kept in" if isinstance(self._queue, FileQueue) else "lost, not in"
             self._tell(f"{left} records are not sent, {kept} {self.config.queue_file}")
-        return EXIT_LEFT if left else 0
+        return EXIT_LEFT if left or self._stopping else 0
 
     def _take(self, batch: list[bytes]) -> None:
         if not batch:
@@ -368,7 +368,8 @@ class Forwarder:
             now = time.monotonic()
             if self.counts.sent > sent:
                 sent, until = self.counts.sent, now + _END_S
-            if now >= min(until, end) or self.suspended:
+            away = self._hopeless and self._link.state is State.DOWN and now < self._due_at
+            if now >= min(until, end) or self.suspended or away:
                 break
             self._source.wait(max(0.0, min(self._pause_s(), until - now)))
             self._turn()

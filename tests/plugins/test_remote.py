@@ -121,7 +121,8 @@ def forward(start, tmp_path: Path) -> Callable[..., Plugin]:
 
     def make(server: Server | None = None, **settings: object) -> Plugin:
         configure(tmp_path, server, **settings)
-        return start("remote", "-c", str(tmp_path / "remote.conf"))
+        plugin: Plugin = start("remote", "-c", str(tmp_path / "remote.conf"))
+        return plugin
 
     return make
 
@@ -183,7 +184,12 @@ def test_end_of_event_records_are_not_sent(serve, forward):
 def test_a_window_of_one_waits_for_each_answer(serve, forward):
     server = serve()
     seen = []
-    server.answer = lambda batch: (seen.append(len(batch.texts)), batch.written())[1]
+
+    def answer(batch):
+        seen.append(len(batch.texts))
+        return batch.written()
+
+    server.answer = answer
     plugin = forward(server, window=1)
     plugin.send(*[line(n) for n in range(50)])
     assert plugin.finish()[0] == 0

@@ -96,6 +96,10 @@ def test_it_answers_heartbeats(debian_collector, forward, tmp_path):
     assert plugin.finish() == (0, "")
 
 
+def arrived(collector: DebianCollector, amount: int) -> None:
+    wait_for(lambda: len(collector.numbers()) > amount, f"{amount} records")
+
+
 @pytest.mark.slow
 def test_it_is_ended_and_killed_under_load_and_nothing_is_lost(debian_collector, forward):
     collector = debian_collector()
@@ -104,7 +108,7 @@ def test_it_is_ended_and_killed_under_load_and_nothing_is_lost(debian_collector,
     )
     for n in range(10):
         plugin.send(*[line(i) for i in range(n * 3000, n * 3000 + 3000)])
-        wait_for(lambda n=n: len(collector.numbers()) > n * 3000 + 500, "some arrive")
+        arrived(collector, n * 3000 + 500)
         collector.end(kill=n % 2 == 0)
         collector.start()
     status, _ = plugin.finish()

@@ -1,0 +1,180 @@
+"""audisp-remote over TLS, with certificates that openssl made."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.plugins.test_remote import forward, line, said, serve
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("root")
+__all__ = ["forward", "serve"]  # fixtures
+
+KEYS = sys.version_info >= (3, 13)
+
+
+def openssl(*arguments: object) -> None:
+    command = ["openssl", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, timeout=20)
+    assert done.returncode == 0, done.stderr
+
+
+class Authority:
+    """Signs certificates: <name>.crt and <name>.key in its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        self._new("ca", "/CN=test authority", "-x509", "-days", 2)
+
+    def _new(self, name: str, subject: str, *more: object) -> None:
+        out = ("-keyout", self.folder / f"{name}.key", "-out", self.folder / f"{name}.crt")
+        kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+        openssl("req", *kind, "-subj", subject, *out, *more)
+        (self.folder / f"{name}.key").chmod(0o400)
+
+    def sign(self, name: str, alternative: str, *dates: str) -> None:
+        ca = ("-CA", self.folder / "ca.crt", "-CAkey", self.folder / "ca.key")
+        self._new(
+            name, f"/CN={name}", "-x509", *ca, "-days", 2,
+            "-addext", f"subjectAltName={alternative}",
+            "-addext", "basicConstraints=critical,CA:FALSE", *dates,
+        )  # fmt: skip
+
+    def path(self, name: str) -> str:
+        return str(self.folder / name)
+
+    def server(self, name: str, *, least=ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.path(f"{name}.crt"), self.path(f"{name}.key"))
+        context.load_verify_locations(self.path("ca.crt"))
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.maximum_version = least
+        return context
+
+    def settings(self, **more: object) -> dict[str, object]:
+        return {
+            "transport": "tls", "tls_ca_file": self.path("ca.crt"),
+            "tls_cert_file": self.path("client.crt"), "tls_key_file": self.path("client.key"),
+            "startup_failure_action": "syslog", "max_tries_per_record": 1, **more,
+        }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory) -> Authority:
+    made = Authority(tmp_path_factory.mktemp("tls") / "ca")
+    made.sign("client", "DNS:client")
+    made.sign("server", "IP:127.0.0.1")
+    made.sign("named", "DNS:log.example.com")
+    return made
+
+
+def test_records_arrive_encrypted(authority, serve, forward):
+    server = serve(context=authority.server("server"))
+    plugin = forward(server, **authority.settings())
+    plugin.send(*[line(n) for n in range(3000)])
+    assert plugin.finish() == (0, "")
+    server.has(3000)
+
+
+def test_the_name_to_expect_can_be_set(authority, serve, forward):
+    server = serve(context=authority.server("named"))
+    plugin = forward(server, **authority.settings(tls_server_name="log.example.com"))
+    plugin.send(line(0))
+    server.has(1)
+    assert plugin.finish()[0] == 0
+
+
+def refused(server, plugin, reason: str) -> None:
+    plugin.send(line(0))
+    said(plugin, reason)
+    assert plugin.terminate()[0] == 1
+    assert server.texts == []
+
+
+def test_another_name_is_refused(authority, serve, forward):
+    server = serve(context=authority.server("named"))
+    refused(server, forward(server, **authority.settings()), "IP address mismatch")
+
+
+def test_another_authority_is_refused(authority, serve, forward, tmp_path):
+    other = Authority(tmp_path / "other")
+    server = serve(context=authority.server("server"))
+    settings = authority.settings(tls_ca_file=other.path("ca.crt"))
+    refused(server, forward(server, **settings), "certificate")
+
+
+def test_an_older_tls_is_refused(authority, serve, forward):
+    server = serve(context=authority.server("server", least=ssl.TLSVersion.TLSv1_2))
+    refused(server, forward(server, **authority.settings()), "the server cannot be reached")
+
+
+def test_a_server_without_tls_is_refused(authority, serve, forward):
+    server = serve()
+    plugin = forward(server, **authority.settings(max_time_per_record=1))
+    refused(server, plugin, "the server cannot be reached")
+
+
+def test_a_file_that_is_no_certificate_is_told(authority, serve, forward, tmp_path):
+    (tmp_path / "empty").write_text("")
+    status, told = forward(serve(), **authority.settings(tls_ca_file=tmp_path / "empty")).wait()
+    assert status == 6
+    assert f"tls_ca_file: {tmp_path}/empty: not what is needed" in told
+
+
+def keyed(folder: Path, key: str) -> dict[str, object]:
+    (folder / "psk").write_text(key + "\n")
+    (folder / "psk").chmod(0o400)
+    return {
+        "transport": "tls", "tls_psk_file": folder / "psk", "tls_psk_identity": "web1",
+        "startup_failure_action": "syslog", "max_tries_per_record": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.skipif(KEYS, reason="Python has shared keys from 3.13 on")
+def test_shared_keys_are_refused_where_python_has_none(serve, forward, tmp_path):
+    status, told = forward(serve(), **keyed(tmp_path, "00" * 32)).wait()
+    assert status == 6
+    assert "needs Python 3.13 or newer" in told
+
+
+def key_server(key: bytes) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.num_tickets = 0
+    context.set_psk_server_callback(lambda _identity: key)  # type: ignore[attr-defined]
+    return context
+
+
+@pytest.mark.skipif(not KEYS, reason="Python has shared keys from 3.13 on")
+def test_records_arrive_with_a_shared_key(serve, forward, tmp_path):
+    server = serve(context=key_server(bytes(range(32))))
+    plugin = forward(server, **keyed(tmp_path, bytes(range(32)).hex()))
+    plugin.send(*[line(n) for n in range(3000)])
+    assert plugin.finish() == (0, "")
+    server.has(3000)
+
+
+@pytest.mark.skipif(not KEYS, reason="Python has shared keys from 3.13 on")
+def test_another_key_or_a_certificate_instead_is_refused(authority, serve, forward, tmp_path):
+    server = serve(context=key_server(b"x" * 32))
+    refused(server, forward(server, **keyed(tmp_path, "00" * 32)), "cannot be reached")
+    context = authority.server("server")
+    context.verify_mode = ssl.CERT_NONE
+    server = serve(context=context)
+    refused(server, forward(server, **keyed(tmp_path, "00" * 32)), "does not use the shared key")
+
+
+@pytest.mark.skipif(not KEYS, reason="Python has shared keys from 3.13 on")
+@pytest.mark.parametrize("key", ["00" * 31, "no hex"])
+def test_a_key_that_is_too_short_is_told(serve, forward, tmp_path, key):
+    status, told = forward(serve(), **keyed(tmp_path, key)).wait()
+    assert status == 6
+    assert "tls_psk_file" in told
