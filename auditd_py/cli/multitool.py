@@ -7,6 +7,11 @@ import sys
 from typing import Final
 
 TOOLS: Final = {
+    "audisp-af_unix": "auditd_py.plugins.af_unix",
+    "audisp-filter": "auditd_py.plugins.filter",
+    "audisp-json": "auditd_py.plugins.json",
+    "audisp-remote": "auditd_py.plugins.remote",
+    "audisp-syslog": "auditd_py.plugins.syslog",
     "auditctl": "auditd_py.cli.auditctl",
     "auditd": "auditd_py.cli.auditd",
     "augenrules": "auditd_py.cli.augenrules",
