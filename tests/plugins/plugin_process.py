@@ -24,10 +24,13 @@ class Plugin:
 
     def __init__(self, module: str, *arguments: str, extra: tuple[str, ...] = (),
                  stdout: int = subprocess.DEVNULL) -> None:  # fmt: skip
+        self.run([sys.executable, "-c", CODE.format(module, arguments, extra)], stdout)
+
+    def run(self, command: list[str], stdout: int) -> None:
+        """Start a program as the daemon does."""
         self.input, theirs = socket.socketpair()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", CODE.format(module, arguments, extra)],
-            stdin=theirs.fileno(), stdout=stdout, stderr=subprocess.PIPE,
+            command, stdin=theirs.fileno(), stdout=stdout, stderr=subprocess.PIPE,
             env={"PYTHONPATH": os.getcwd(), "TZ": "UTC"},
         )  # fmt: skip
         theirs.close()
