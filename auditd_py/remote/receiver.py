@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 MAX_SKIPPED: Final = MAX_TEXT  # bytes that may stand before the first header
 
 _HEAD: Final = struct.Struct("<6sIH").pack  # what all replies of a kind have in common
+_ACK: Final = _HEAD(PREFIX, Kind.ACK, 0)
 _LINE: Final = re.compile(rb"(?:node=\S+ )?type=\S+ msg=audit\(")
 _UNPRINTED: Final = bytes.maketrans(b"\n\0", b"  ")
-_BEAT: Final = None  # in the place of a record
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +224,9 @@ def _begun(data: bytes) -> int:
 
 def _acks(sequences: Sequence[int], kind: Kind) -> bytes:
     """Return a reply without text for each; the header's last four bytes are the sequence."""
-    head = _HEAD(PREFIX, kind, 0)
+    head = _ACK if kind is Kind.ACK else _HEAD(PREFIX, kind, 0)
+    if len(sequences) == 1:
+        return head + sequences[0].to_bytes(4, "little")
     if not sequences:
         return b""
     packed = struct.pack(f"<{len(sequences)}I", *sequences)

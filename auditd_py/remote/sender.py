@@ -120,14 +120,6 @@ class Window:
         self._next = (self._next + len(texts)) & MAX_SEQUENCE
         return data
 
-    def give_up(self) -> int:
-        """Let go of the oldest record; return how many are released. Then `restart`."""
-        answers = Answers()
-        self._refused = 0
-        if self._entries:
-            self._done(answers)
-        return answers.released
-
     def receive(self, data: bytes | bytearray | memoryview) -> Answers:
         """Return what the answers in `data` mean."""
         answers = Answers()

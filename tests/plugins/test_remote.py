@@ -37,6 +37,7 @@ class Server:
         self.texts: list[bytes] = []
         self.beats = self.connections = 0
         self.failures: list[str] = []
+        self.peers: list[tuple[str, int]] = []
         self.answer: Callable[[object], bytes] = lambda batch: batch.written()  # type: ignore[attr-defined]
         self.raw = b""
         self.plain = False
@@ -54,10 +55,11 @@ class Server:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                client, _ = self._listener.accept()
+                client, peer = self._listener.accept()
             except TimeoutError:
                 continue
             self.connections += 1
+            self.peers.append(peer)
             try:
                 client.settimeout(5)
                 if self._context:
@@ -224,6 +226,27 @@ def test_the_second_server_is_used_while_the_first_is_away(serve, forward):
     assert plugin.finish()[0] == 0
 
 
+def test_names_are_looked_up_and_unknown_ones_told(serve, forward):
+    server = serve()
+    plugin = forward(server, remote_server="nowhere.invalid localhost")
+    plugin.send(line(0))
+    server.has(1)
+    assert plugin.finish()[0] == 0
+    plugin = forward(remote_server="nowhere.invalid", max_tries_per_record=1)
+    plugin.send(line(0))
+    said(plugin, "the server cannot be reached: nowhere.invalid")
+
+
+def test_it_sends_from_the_port_of_the_settings(serve, forward):
+    server = serve()
+    port = free_port()
+    plugin = forward(server, local_port=port)
+    plugin.send(line(0))
+    server.has(1)
+    assert server.peers[0][1] == port
+    assert plugin.finish()[0] == 0
+
+
 def test_an_idle_server_gets_heartbeats(serve, forward):
     server = serve()
     plugin = forward(server, heartbeat_timeout=1)
@@ -254,6 +277,7 @@ def test_a_server_away_at_the_start_is_waited_for(serve, forward):
     assert plugin.finish() == (0, "")
 
 
+@pytest.mark.slow
 def test_records_that_nobody_takes_make_it_fail(forward):
     plugin = forward(remote_server="127.0.0.1", port=free_port(), network_retry_time=10)
     plugin.send(line(0), line(1))

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import threading
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import pytest
 
 from auditd_py.errors import LogError
 from auditd_py.plugins.remote_store import FileQueue
-from tests.plugins.test_remote import configure, forward, free_port, line, serve
+from tests.plugins.test_remote import Server, configure, forward, free_port, line, serve
 from tests.programs import wait_for
 from tests.remote.test_store import old_file
 
@@ -197,8 +198,8 @@ def test_killed_under_load_everything_it_queued_arrives_and_nothing_torn(
     for n in range(times):
         plugin = start("remote", "-c", str(tmp_path / "remote.conf"))
         feeder = Feeder(plugin.input, first)
-        before = len(server.texts)
-        wait_for(lambda b=before, n=n: len(server.texts) > b + 500 + n % 7 * 300, "some arrive")
+        enough = len(server.texts) + 500 + n % 7 * 300
+        wait_for(partial(has_more_than, server, enough), "some arrive")
         plugin.process.kill()
         plugin.process.wait()
         first = feeder.end()
@@ -206,7 +207,6 @@ def test_killed_under_load_everything_it_queued_arrives_and_nothing_torn(
         expected = drained(queue)
         queue.close()
         assert queue.notes == []
-        before = len(server.texts)
         plugin = start("remote", "-c", str(tmp_path / "remote.conf"))
         assert plugin.finish()[0] == 0
         # what was on the way when it was killed may come twice, the rest comes next
@@ -214,6 +214,10 @@ def test_killed_under_load_everything_it_queued_arrives_and_nothing_torn(
     numbers = [int(ONE.fullmatch(text)[1]) for text in server.texts]  # type: ignore[index]
     runs = [b for a, b in pairwise(numbers) if b != a + 1]
     assert len(runs) <= 2 * times
+
+
+def has_more_than(server: Server, amount: int) -> bool:
+    return len(server.texts) > amount
 
 
 class Feeder:

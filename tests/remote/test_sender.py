@@ -77,13 +77,6 @@ def test_what_is_given_up_is_lost_and_counted():
     assert answers == Answers(2, 2, {Trouble.DISK_ERROR: "disk write error"})
 
 
-def test_the_oldest_can_be_given_up():
-    window = Window(8)
-    window.send(texts(1, 2))
-    assert window.give_up() == 1
-    assert sent(window.restart()) == texts(2)
-
-
 @pytest.mark.parametrize(
     ("kind", "trouble", "released"),
     [
