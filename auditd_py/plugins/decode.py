@@ -10,6 +10,7 @@ import json
 import re
 import time
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from auditd_py.record.fields import decoded, enriched_names, fields, from_hex
@@ -52,10 +53,14 @@ to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).enc
 
 @dataclass(slots=True)
 class Part:
-    """What a record's text, or a part of it, says; as values and as JSON without braces."""
+    """What a record's text, or a part of it, says; as values and as JSON without braces.
+
+    `made` is for what a schema makes of it alone.
+    """
 
     values: Values
     text: str = ""
+    made: Values = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -184,8 +189,8 @@ class Decoder:
                 key = next(f"{key}_{n}" for n in range(2, 1000) if f"{key}_{n}" not in values)
             kind = kind_of(name, value, number)
             if kind in ("uid", "gid") and _number(value):
-                values[key] = number_of = int(value) & UNSET
-                known = self._name(kind, number_of, named if named or not local else None, name)
+                values[key] = account = int(value) & UNSET
+                known = self._name(kind, account, named if named or not local else None, name)
                 if known:
                     values[f"{key}_name"] = known
             else:
@@ -209,7 +214,7 @@ class Decoder:
 def _add(values: Values, key: str, written: tuple[bytes, bytes], kind: str) -> None:
     """Put what one field says into the values of its record."""
     name, value = written
-    if name in _NUMBERS:
+    if name in _NUMBERS or kind in ("uid", "gid"):
         if _number(value):
             values[key] = int(value)
         else:
@@ -303,6 +308,12 @@ class Stamps:
             except (OverflowError, ValueError, OSError):
                 self._text = "9999-12-31T23:59:59."  # no calendar has it
         return f"{self._text}{record.milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def types_json(names: tuple[str, ...]) -> str:
+    """Return the record types of an event as JSON."""
+    return to_json(names)
 
 
 def keys_in(found: Decoded) -> list[str]:

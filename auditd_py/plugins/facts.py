@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from auditd_py.plugins.decode import UNSET, keys_in, result_of
+from auditd_py.plugins.decode import UNSET, keys_in, result_of, to_json, types_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from auditd_py.plugins.decode import Decoded
 
 # system calls, by what they do to files, processes and connections
@@ -109,6 +111,16 @@ class Facts:
                 return part.values
         return None
 
+    def of_task(self, name: str, make: Callable[[dict[str, Any]], Any]) -> Any:  # noqa: ANN401
+        """Return what `make` makes of the main fields; once for a task's calls. Read only."""
+        task = self.found.task
+        if task is None:
+            return make(self.main)
+        found = task.made.get(name)
+        if found is None:
+            found = task.made[name] = make(task.values)
+        return found
+
     def full_path(self, name: str) -> str:
         """Return a path as it is from the root."""
         if name.startswith("/") or not self.found.cwd:
@@ -142,3 +154,23 @@ def identity(values: dict[str, Any], name: str) -> dict[str, str] | None:
         return None
     known = values.get(f"{name}_name")
     return {"id": str(number)} if known is None else {"id": str(number), "name": known}
+
+
+def rest_json(found: Decoded) -> str:
+    """Return all that an event says, for what has no place of its own in a schema."""
+    parts = [f'"types":{types_json(tuple(found.types))}']
+    if found.syscall:
+        parts.append(f'"syscall":{to_json(found.syscall)}')
+    if found.task is not None:
+        parts.append(f'"task":{{{found.task.text}}}')
+    if found.argv is not None:
+        parts.append(f'"argv":{to_json(found.argv)}')
+    if found.paths:
+        parts.append('"paths":[' + ",".join([f"{{{part.text}}}" for part in found.paths]) + "]")
+    if found.others:
+        records = [
+            f'{{"record":{to_json(name)}{"," if part.text else ""}{part.text}}}'
+            for name, part in found.others
+        ]
+        parts.append(f'"records":[{",".join(records)}]')
+    return "{" + ",".join(parts) + "}"

@@ -83,7 +83,7 @@ class Input:
             yield self.stream.feed(data)
         self.pause(reading=False)
 
-    def finish(self, outlet: Outlet, limit_s: float = 2.0) -> None:
+    def finish(self, outlet: Outlet, limit_s: float = 1.0) -> None:
         """Give an outlet time to pass on what waits, then close it."""
         self.pause(reading=False)
         deadline = time.monotonic() + limit_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from auditd_py.plugins.decode import Decoder, Stamps, to_json
-from auditd_py.plugins.facts import Facts, facts_of, identity
+from auditd_py.plugins.facts import Facts, facts_of, identity, rest_json
 
 if TYPE_CHECKING:
     from auditd_py.record.event import Event
@@ -30,6 +30,10 @@ _TYPES: Final = {
     ("account", "create"): ["user", "creation"], ("account", "delete"): ["user", "deletion"],
 }  # fmt: skip
 _DEFAULT_TYPES: Final = {"file": ["change"], "account": ["user", "change"]}
+_IDENTITIES: Final = (
+    ("euid", "user"), ("uid", "real_user"), ("suid", "saved_user"),
+    ("egid", "group"), ("gid", "real_group"), ("sgid", "saved_group"),
+)  # fmt: skip
 _FILE_TYPES: Final = {
     0o01: "fifo", 0o02: "char_device", 0o04: "dir", 0o06: "block_device", 0o10: "file",
     0o12: "symlink", 0o14: "socket",
@@ -45,11 +49,11 @@ class EcsSchema:
 
     def line(self, event: Event) -> str:
         """Return the JSON."""
-        return to_json(self.document(event))
-
-    def document(self, event: Event) -> dict[str, Any]:
-        """Return the event's document."""
         facts = facts_of(self._decoder.decode(event))
+        document = to_json(self._document(event, facts))
+        return f'{document[:-1]},"auditd":{rest_json(facts.found)}}}'
+
+    def _document(self, event: Event, facts: Facts) -> dict[str, Any]:
         about: dict[str, Any] = {
             "kind": "event", "module": "auditd", "dataset": "auditd.log",
             "action": facts.subject.lower(), "sequence": event.serial,
@@ -76,18 +80,12 @@ class EcsSchema:
         if (path := facts.path) is not None:
             document["file"] = _file(facts, path)
         document.update(_ends(facts))
-        document["auditd"] = _rest(facts)
         return document
 
 
 def _process(facts: Facts) -> dict[str, Any]:
-    main, found = facts.main, facts.found
-    process: dict[str, Any] = {}
-    for name, field in (("pid", "pid"), ("comm", "name"), ("exe", "executable")):
-        if name in main:
-            process[field] = main[name]
-    if "ppid" in main:
-        process["parent"] = {"pid": main["ppid"]}
+    found = facts.found
+    process: dict[str, Any] = dict(facts.of_task("process", _task))
     if found.argv is not None:
         process["args"], process["args_count"] = found.argv, found.argc
     if found.proctitle is not None:
@@ -95,29 +93,41 @@ def _process(facts: Facts) -> dict[str, Any]:
         process["command_line"] = " ".join(found.argv or found.proctitle)
     if found.cwd is not None:
         process["working_directory"] = found.cwd
-    for name, field in (("euid", "user"), ("uid", "real_user"), ("suid", "saved_user")):
-        if (known := identity(main, name)) is not None:
-            process[field] = known
-    for name, field in (("egid", "group"), ("gid", "real_group"), ("sgid", "saved_group")):
-        if (known := identity(main, name)) is not None:
-            process[field] = known
     return process
+
+
+def _task(main: dict[str, Any]) -> dict[str, Any]:
+    task: dict[str, Any] = {}
+    for name, field in (("pid", "pid"), ("comm", "name"), ("exe", "executable")):
+        if name in main:
+            task[field] = main[name]
+    if "ppid" in main:
+        task["parent"] = {"pid": main["ppid"]}
+    for name, field in _IDENTITIES:
+        if (known := identity(main, name)) is not None:
+            task[field] = known
+    return task
 
 
 def _user(facts: Facts) -> dict[str, Any]:
     """Return who did it: who logged in, where that is known."""
     main = facts.main
-    user: dict[str, Any] = dict(identity(main, "auid") or identity(main, "uid") or {})
-    if (effective := identity(main, "euid")) is not None:
-        user["effective"] = effective
+    user: dict[str, Any] = facts.of_task("user", _account)
     if facts.area == "account":
         target = identity(main, "id") or {}
         if "acct" in main:
             target = {**target, "name": main["acct"]}
         if target:
-            user["target"] = target
+            user = {**user, "target": target}
     elif facts.area == "authentication" and "acct" in main:
         user = {"name": main["acct"]}
+    return user
+
+
+def _account(main: dict[str, Any]) -> dict[str, Any]:
+    user: dict[str, Any] = dict(identity(main, "auid") or identity(main, "uid") or {})
+    if (effective := identity(main, "euid")) is not None:
+        user["effective"] = effective
     return user
 
 
@@ -166,19 +176,3 @@ def _ends(facts: Facts) -> dict[str, Any]:
 
 def _is_ip(text: str) -> bool:
     return ":" in text or (text.count(".") == 3 and text.replace(".", "").isdigit())
-
-
-def _rest(facts: Facts) -> dict[str, Any]:
-    found, main = facts.found, facts.main
-    rest: dict[str, Any] = {"types": found.types}
-    if found.syscall:
-        rest["syscall"] = found.syscall
-    if "ses" in main:
-        rest["session"] = str(main["ses"])
-    if "tty" in main:
-        rest["tty"] = main["tty"]
-    if found.paths:
-        rest["paths"] = [part.values for part in found.paths]
-    if found.others:
-        rest["records"] = [{"type": name, **part.values} for name, part in found.others]
-    return rest

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 from auditd_py.plugins.decode import Decoder, to_json
-from auditd_py.plugins.facts import Facts, facts_of, identity
+from auditd_py.plugins.facts import Facts, facts_of, identity, rest_json
 
 if TYPE_CHECKING:
     from auditd_py.record.event import Event
@@ -48,11 +48,11 @@ class OcsfSchema:
 
     def line(self, event: Event) -> str:
         """Return the JSON."""
-        return to_json(self.document(event))
-
-    def document(self, event: Event) -> dict[str, Any]:
-        """Return the event's document."""
         facts = facts_of(self._decoder.decode(event))
+        document = to_json(self._document(event, facts))
+        return f'{document[:-1]},"unmapped":{rest_json(facts.found)}}}'
+
+    def _document(self, event: Event, facts: Facts) -> dict[str, Any]:
         actor = _actor(facts)
         area = _area(facts)
         kind, category = _CLASSES.get(area, (0, 0))
@@ -80,7 +80,6 @@ class OcsfSchema:
         if actor:
             document["actor"] = actor
         document.update(_PARTS[area](facts, actor) if area in _PARTS else {})
-        document["unmapped"] = _rest(facts)
         return document
 
 
@@ -99,19 +98,23 @@ def _area(facts: Facts) -> str:
 
 def _actor(facts: Facts) -> dict[str, Any]:
     main = facts.main
-    actor: dict[str, Any] = {}
-    user = _user(main, "auid") or _user(main, "uid")
+    actor: dict[str, Any] = dict(facts.of_task("actor", _account_and_session))
     if "pid" in main and facts.subject not in ("execve", "execveat"):
         actor["process"] = _process(facts)
     elif "ppid" in main:
         actor["process"] = {"pid": main["ppid"]}
-    if user:
+    return actor
+
+
+def _account_and_session(main: dict[str, Any]) -> dict[str, Any]:
+    actor: dict[str, Any] = {}
+    if user := (_user(main, "auid") or _user(main, "uid")):
         actor["user"] = user
     if "ses" in main:
         actor["session"] = {"uid": str(main["ses"])}
         if "tty" in main:
             actor["session"]["terminal"] = main["tty"]
-    return actor if actor.keys() - {"session"} or "session" in actor else {}
+    return actor
 
 
 def _user(values: dict[str, Any], name: str) -> dict[str, Any]:
@@ -122,25 +125,30 @@ def _user(values: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _process(facts: Facts) -> dict[str, Any]:
-    main, found = facts.main, facts.found
-    process: dict[str, Any] = {"pid": main["pid"]}
-    if "comm" in main:
-        process["name"] = main["comm"]
-    if "exe" in main:
-        process["path"] = main["exe"]
-        process["file"] = _file_of(main["exe"], 1)
+    found = facts.found
+    process: dict[str, Any] = dict(facts.of_task("process", _task))
     words = found.argv or found.proctitle
     if words:
         process["cmd_line"] = " ".join(words)
-    elif "cmd" in main:
-        process["cmd_line"] = main["cmd"]
+    elif "cmd" in facts.main:
+        process["cmd_line"] = facts.main["cmd"]
     if found.cwd is not None:
         process["working_directory"] = found.cwd
-    if user := (_user(main, "euid") or _user(main, "uid")):
-        process["user"] = user
-    if "ppid" in main:
-        process["parent_process"] = {"pid": main["ppid"]}
     return process
+
+
+def _task(main: dict[str, Any]) -> dict[str, Any]:
+    task: dict[str, Any] = {"pid": main["pid"]}
+    if "comm" in main:
+        task["name"] = main["comm"]
+    if "exe" in main:
+        task["path"] = main["exe"]
+        task["file"] = _file_of(main["exe"], 1)
+    if user := (_user(main, "euid") or _user(main, "uid")):
+        task["user"] = user
+    if "ppid" in main:
+        task["parent_process"] = {"pid": main["ppid"]}
+    return task
 
 
 def _file_of(path: str, kind: int) -> dict[str, Any]:
@@ -230,19 +238,3 @@ _PARTS: Final = {
     "account": _account_part,
     "authentication": _authentication_part,
 }
-
-
-def _rest(facts: Facts) -> dict[str, Any]:
-    found = facts.found
-    rest: dict[str, Any] = {"types": found.types}
-    if found.syscall:
-        rest["syscall"] = found.syscall
-    if found.task is not None:
-        rest["task"] = found.task.values
-    if found.argv is not None:
-        rest["argv"] = found.argv
-    if found.paths:
-        rest["paths"] = [part.values for part in found.paths]
-    if found.others:
-        rest["records"] = [{"type": name, **part.values} for name, part in found.others]
-    return rest

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from auditd_py.plugins.decode import Decoder, Stamps, keys_in, result_of, to_json
+from auditd_py.plugins.decode import Decoder, Stamps, keys_in, result_of, to_json, types_json
 
 if TYPE_CHECKING:
     from auditd_py.plugins.decode import Decoded
@@ -26,7 +25,7 @@ class OwnSchema:
         parts = [
             f'{{"timestamp":"{self._stamps.of(event)}"',
             f'"id":"{record.seconds}.{record.milliseconds:03d}:{record.serial}"',
-            f'"serial":{record.serial},"types":{_types(tuple(found.types))}',
+            f'"serial":{record.serial},"types":{types_json(tuple(found.types))}',
         ]
         if record.node is not None:
             parts.append(f'"node":{to_json(record.node.decode("utf-8", "backslashreplace"))}')
@@ -50,11 +49,6 @@ class OwnSchema:
         if found.others:
             parts.append(_others(found))
         return ",".join(parts) + "}"
-
-
-@lru_cache(maxsize=1024)
-def _types(names: tuple[str, ...]) -> str:
-    return to_json(names)
 
 
 def _others(found: Decoded) -> str:
