@@ -38,6 +38,7 @@ _LINES: Final = 4096  # such lines at a time
 _END_S: Final = 2.0  # to send what waits when the input has ended, and again while it goes on
 _MOST_END_S: Final = 15.0
 _SLOWEST_TURN_S: Final = 60.0
+_FIXED: Final = ("mode", "queue_file", "queue_depth", "queue_sync")  # the file is open
 _USAGE: Final = "arguments: [-c FILE]"
 
 
@@ -296,9 +297,8 @@ class Forwarder:
             self._tell("the settings there were are kept")
             return
         new = self.config
-        fixed = [
-            name for name in ("mode", "queue_file") if getattr(new, name) != getattr(old, name)
-        ]
+        names = _FIXED if isinstance(self._queue, FileQueue) else _FIXED[:2]
+        fixed = [name for name in names if getattr(new, name) != getattr(old, name)]
         if fixed:
             self._tell(f"{', '.join(fixed)}: changes when the program is started again")
             self.config = new.model_copy(update={name: getattr(old, name) for name in fixed})

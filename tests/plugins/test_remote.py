@@ -247,6 +247,7 @@ def test_it_sends_from_the_port_of_the_settings(serve, forward):
     assert plugin.finish()[0] == 0
 
 
+@pytest.mark.slow
 def test_an_idle_server_gets_heartbeats(serve, forward):
     server = serve()
     plugin = forward(server, heartbeat_timeout=1)
@@ -267,6 +268,7 @@ def test_a_server_that_does_not_answer_is_a_network_failure(serve, forward):
     assert "1 records are not sent" in told
 
 
+@pytest.mark.slow
 def test_a_server_away_at_the_start_is_waited_for(serve, forward):
     port = free_port()
     plugin = forward(remote_server="127.0.0.1", port=port, max_tries_per_record=1)
@@ -313,7 +315,7 @@ def refusing(server: Server, times: int, refusal=DISK_FULL) -> None:
 
 def test_what_a_full_disk_refused_is_sent_until_it_is_taken(serve, forward):
     server = serve()
-    refusing(server, 2)
+    refusing(server, 1)
     plugin = forward(server)
     plugin.send(line(0), line(1))
     server.has(2)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from auditd_py.remote.store import old_texts
 from tests.plugins.test_remote import configure, forward, free_port, line, serve
 from tests.programs import Peers, settings_text, wait_for
 
@@ -138,3 +139,53 @@ def test_it_is_a_plugin_of_debians_auditd(serve, debian_auditd, log_dir, tmp_pat
     logged = daemon.log.read_bytes()
     assert all(text in logged for text in server.texts)
     assert b"type=EOE" not in b"".join(server.texts)
+
+
+@pytest.fixture
+def debian_forward(
+    peers: Peers, log_dir: Path
+) -> Callable[..., subprocess.CompletedProcess[bytes]]:
+    """Run Debian's audisp-remote with these settings and records, to its end."""
+
+    def run(records: list[bytes], **settings: object) -> subprocess.CompletedProcess[bytes]:
+        upper = log_dir / "upper"
+        (upper / "audit").mkdir(parents=True, exist_ok=True)
+        (log_dir / "work").mkdir(exist_ok=True)
+        conf = upper / "audit" / "audisp-remote.conf"
+        conf.write_text(settings_text({"transport": "tcp", "format": "managed", **settings}))
+        conf.chmod(0o640)
+        overlay = f"lowerdir=/etc,upperdir={upper},workdir={log_dir}/work"
+        program = peers.place / "sbin" / "audisp-remote"
+        return subprocess.run(
+            ["unshare", "-m", "sh", "-c", f"mount -t overlay overlay -o {overlay} /etc && exec {program}"],
+            env=peers.environment, input=b"".join(text + b"\n" for text in records),
+            stderr=subprocess.PIPE, timeout=60,
+        )  # fmt: skip
+
+    return run
+
+
+def test_debians_client_is_served(serve, debian_forward):
+    server = serve()
+    records = [line(n) for n in range(500)]
+    done = debian_forward(records, remote_server="127.0.0.1", port=server.port, queue_depth=1000)
+    assert done.returncode == 0
+    server.has(500)
+
+
+def test_a_queue_that_debians_client_left_is_sent(serve, debian_forward, forward, log_dir):
+    queue = log_dir / "q"
+    records = [line(n) for n in range(12)]
+    debian_forward(
+        records, remote_server="127.0.0.1", port=free_port(), mode="forward", queue_file=queue,
+        queue_depth=32, max_tries_per_record=1, max_time_per_record=1,
+    )  # fmt: skip
+    left = old_texts(queue.read_bytes()).texts
+    assert left
+    server = serve()
+    plugin = forward(server, mode="forward", queue_file=queue)
+    wait_for(lambda: server.texts == left, "what it left arrives")
+    status, told = plugin.finish()
+    assert status == 0
+    assert f"{len(left)} records of the C daemon's queue taken over" in told
+    assert left == records[-len(left) :]

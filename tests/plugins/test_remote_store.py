@@ -14,7 +14,7 @@ import pytest
 
 from auditd_py.errors import LogError
 from auditd_py.plugins.remote_store import FileQueue
-from tests.plugins.test_remote import Server, configure, forward, free_port, line, serve
+from tests.plugins.test_remote import Server, configure, forward, free_port, line, said, serve
 from tests.programs import wait_for
 from tests.remote.test_store import old_file
 
@@ -173,6 +173,20 @@ def test_what_a_program_could_not_send_its_successor_sends(serve, forward, tmp_p
     plugin.send(*lines(50, 60))
     assert plugin.finish() == (0, "")
     server.has(60)
+
+
+def test_what_is_about_the_file_does_not_change_while_it_runs(serve, forward, tmp_path):
+    server = serve()
+    settings = {"mode": "forward", "queue_file": tmp_path / "q"}
+    plugin = forward(server, **settings)
+    plugin.send(line(0))
+    server.has(1)
+    configure(tmp_path, server, queue_depth=7, **settings)
+    plugin.hang_up()
+    said(plugin, "queue_depth: changes when the program is started again")
+    plugin.send(line(1))
+    assert plugin.finish()[0] == 0
+    server.has(2)
 
 
 def test_a_queue_that_cannot_be_used_is_what_its_action_says(serve, forward, tmp_path):
