@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -118,14 +119,17 @@ def test_it_is_ended_and_killed_under_load_and_nothing_is_lost(debian_collector,
 
 
 @pytest.mark.kernel
-def test_it_is_a_plugin_of_debians_auditd(serve, debian_auditd, log_dir, tmp_path):
+@pytest.mark.parametrize("which", ["auditd", "debian_auditd"])
+def test_it_is_a_plugin_of_the_daemon(request, serve, log_dir, tmp_path, which):
     server = serve()
     configure(tmp_path, server)
     program = log_dir / "audisp-remote"
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}\n"
+        "from auditd_py.plugins.remote import main; sys.exit(main(sys.argv[1:]))"
+    )
     program.write_text(
-        f"#!/bin/sh\nexport PYTHONPATH={sys.path[0] or '.'}:{':'.join(sys.path[1:])}\n"
-        f"exec {sys.executable} -c 'from auditd_py.plugins.remote import main; raise SystemExit(main())'"
-        f" -c {tmp_path}/remote.conf\n"
+        f"#!/bin/sh\nexec {sys.executable} -c {shlex.quote(code)} -c {tmp_path}/remote.conf\n"
     )
     program.chmod(0o750)
     plugins = log_dir / "with-remote"
@@ -134,7 +138,7 @@ def test_it_is_a_plugin_of_debians_auditd(serve, debian_auditd, log_dir, tmp_pat
         f"active = yes\ndirection = out\npath = {program}\ntype = always\nformat = string\n"
     )
     (plugins / "au-remote.conf").chmod(0o640)
-    daemon = debian_auditd(plugin_dir=plugins)
+    daemon = request.getfixturevalue(which)(plugin_dir=plugins)
     wait_for(lambda: any(b"type=DAEMON_START" in text for text in server.texts), "a record arrives")
     logged = daemon.log.read_bytes()
     assert all(text in logged for text in server.texts)
