@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Sequence
 
-_END_S: Final = 1.0  # after the end of its input, and again after SIGTERM
+_END_S: Final = 0.5  # after the end of its input, and again after SIGTERM
 
 
 class Child:

@@ -311,9 +311,31 @@ class Stamps:
 
 
 @lru_cache(maxsize=1024)
-def types_json(names: tuple[str, ...]) -> str:
-    """Return the record types of an event as JSON."""
-    return to_json(names)
+def words_json(words: tuple[str, ...]) -> str:
+    """Return a list of words that comes again and again as JSON."""
+    return to_json(words)
+
+
+@lru_cache(maxsize=1024)
+def word_json(word: str) -> str:
+    """Return a word that comes again and again as JSON."""
+    return to_json(word)
+
+
+def call_json(call: Values) -> str:
+    """Return the own part of a system call as JSON without braces; its texts are plain."""
+    if not call:
+        return ""
+    text = (
+        f'"arch":"{call["arch"]}","name":"{call["name"]}","number":{call["number"]},'
+        f'"a0":"{call["a0"]}","a1":"{call["a1"]}","a2":"{call["a2"]}","a3":"{call["a3"]}",'
+        f'"items":{call["items"]}'
+    )
+    if "success" in call:
+        text += f',"success":{"true" if call["success"] else "false"},"exit":{call["exit"]}'
+        if "errno" in call:
+            text += f',"errno":"{call["errno"]}"'
+    return text
 
 
 def keys_in(found: Decoded) -> list[str]:

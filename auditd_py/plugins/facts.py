@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from auditd_py.plugins.decode import UNSET, keys_in, result_of, to_json, types_json
+from auditd_py.plugins.decode import (
+    UNSET,
+    call_json,
+    keys_in,
+    result_of,
+    to_json,
+    word_json,
+    words_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,9 +166,9 @@ def identity(values: dict[str, Any], name: str) -> dict[str, str] | None:
 
 def rest_json(found: Decoded) -> str:
     """Return all that an event says, for what has no place of its own in a schema."""
-    parts = [f'"types":{types_json(tuple(found.types))}']
+    parts = [f'"types":{words_json(tuple(found.types))}']
     if found.syscall:
-        parts.append(f'"syscall":{to_json(found.syscall)}')
+        parts.append(f'"syscall":{{{call_json(found.syscall)}}}')
     if found.task is not None:
         parts.append(f'"task":{{{found.task.text}}}')
     if found.argv is not None:
@@ -169,7 +177,7 @@ def rest_json(found: Decoded) -> str:
         parts.append('"paths":[' + ",".join([f"{{{part.text}}}" for part in found.paths]) + "]")
     if found.others:
         records = [
-            f'{{"record":{to_json(name)}{"," if part.text else ""}{part.text}}}'
+            f'{{"record":{word_json(name)}{"," if part.text else ""}{part.text}}}'
             for name, part in found.others
         ]
         parts.append(f'"records":[{",".join(records)}]')

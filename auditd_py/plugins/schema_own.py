@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from auditd_py.plugins.decode import Decoder, Stamps, keys_in, result_of, to_json, types_json
+from auditd_py.plugins.decode import (
+    Decoder,
+    Stamps,
+    call_json,
+    keys_in,
+    result_of,
+    to_json,
+    word_json,
+    words_json,
+)
 
 if TYPE_CHECKING:
     from auditd_py.plugins.decode import Decoded
@@ -25,7 +34,7 @@ class OwnSchema:
         parts = [
             f'{{"timestamp":"{self._stamps.of(event)}"',
             f'"id":"{record.seconds}.{record.milliseconds:03d}:{record.serial}"',
-            f'"serial":{record.serial},"types":{types_json(tuple(found.types))}',
+            f'"serial":{record.serial},"types":{words_json(tuple(found.types))}',
         ]
         if record.node is not None:
             parts.append(f'"node":{to_json(record.node.decode("utf-8", "backslashreplace"))}')
@@ -34,18 +43,18 @@ class OwnSchema:
             parts.append('"result":"success"' if result else '"result":"failed"')
         keys = keys_in(found)
         if keys:
-            parts.append(f'"keys":{to_json(keys)}')
+            parts.append(f'"keys":{words_json(tuple(keys))}')
         if found.syscall is not None and found.task is not None:
-            call, task = to_json(found.syscall)[1:-1], found.task.text
+            call, task = call_json(found.syscall), found.task.text
             parts.append(f'"syscall":{{{call}{"," if call and task else ""}{task}}}')
         if found.argv is not None:
             parts.append(f'"execve":{{"argc":{found.argc},"argv":{to_json(found.argv)}}}')
         if found.cwd is not None:
-            parts.append(f'"cwd":{to_json(found.cwd)}')
+            parts.append(f'"cwd":{word_json(found.cwd)}')
         if found.paths:
             parts.append('"path":[' + ",".join([f"{{{p.text}}}" for p in found.paths]) + "]")
         if found.proctitle is not None:
-            parts.append(f'"proctitle":{to_json(found.proctitle)}')
+            parts.append(f'"proctitle":{words_json(tuple(found.proctitle))}')
         if found.others:
             parts.append(_others(found))
         return ",".join(parts) + "}"
@@ -58,7 +67,7 @@ def _others(found: Decoded) -> str:
     return (
         '"records":{'
         + ",".join(
-            [f"{to_json(name.lower())}:[{','.join(texts)}]" for name, texts in by_type.items()]
+            [f"{word_json(name.lower())}:[{','.join(texts)}]" for name, texts in by_type.items()]
         )
         + "}"
     )
