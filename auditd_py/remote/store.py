@@ -92,10 +92,11 @@ class Ring:
         taken = 0
         for text in texts:
             need = _ENTRY.size + len(text)
-            gap = self.size - self._tail if self._tail + need > self.size else 0
+            wraps = self._tail + need > self.size
+            gap = self.size - self._tail if wraps else 0
             if self.used + gap + need > self.size:
                 break
-            if gap:
+            if wraps:  # also from the very end, where the gap is nothing
                 if gap >= _ENTRY.size:
                     parts.append(_entry(self._number, b"", _WRAP))
                 if parts:

@@ -334,7 +334,7 @@ def test_what_is_given_up_is_counted_as_lost(serve, forward, tmp_path, action):
     wait_for(lambda: state(plugin, tmp_path)["records lost"] == "1", "the record is lost")
     plugin.send(line(0))
     server.has(1)
-    assert state(plugin, tmp_path)["records acknowledged"] == "1"
+    wait_for(lambda: state(plugin, tmp_path)["records acknowledged"] == "1", "the next arrives")
     status, told = plugin.finish()
     assert status == 0
     assert ("cannot write to its disk" in told) == (action != "ignore")

@@ -90,6 +90,16 @@ def test_a_full_ring_takes_no_more_and_goes_round():
     assert len(disk.data) <= RING + SIZE
 
 
+def test_an_entry_that_ends_with_the_ring_is_followed_by_one_at_its_beginning():
+    disk = Disk(4 * 30)
+    four = texts(0, 4, 9)  # of 30 bytes each
+    assert disk.put(*four) == 4
+    disk.release(2)
+    assert disk.put(b"next") == 1
+    assert len(disk.data) == RING + 4 * 30
+    assert disk.reopen().texts == [*four[2:], b"next"]
+
+
 def test_a_damaged_entry_is_told_and_the_others_are_read():
     disk = Disk()
     disk.put(*texts(0, 9))
@@ -127,7 +137,7 @@ def test_another_file_is_refused(data):
         Ring(0).load(data)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=300)
 @given(
     st.lists(
         st.one_of(
