@@ -64,6 +64,7 @@ print(box.read_text())
 
 
 @pytest.mark.usefixtures("root")
+@pytest.mark.slow
 def test_a_mail_to_root_is_delivered():
     if not os.path.exists("/etc/postfix/master.cf.proto"):
         unavailable("needs postfix: make test installs it")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     StartAuditd = Callable[..., Auditd]
     StartDebian = Callable[..., DebianAuditd]
 
-pytestmark = [pytest.mark.kernel, pytest.mark.peer]
+pytestmark = [pytest.mark.kernel, pytest.mark.peer, pytest.mark.slow]
 
 PID = 0
 KEY = b"auditd-py-test"

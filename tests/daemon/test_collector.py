@@ -159,6 +159,7 @@ def test_plain_lines_are_taken_where_that_is_set(collector, sender, plain):
     assert logged(daemon) == ([1, 2] if plain == "yes" else [])
 
 
+@pytest.mark.slow
 def test_one_address_has_as_many_connections_as_are_allowed(collector, sender):
     daemon = collector(tcp_max_per_addr=2)
     first, second = sender(), sender()
@@ -193,6 +194,7 @@ def test_both_address_families_are_served_by_one_listener(collector, sender):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_silent_client_is_disconnected(collector, sender):
     daemon = collector(tcp_client_max_idle=1)
     client = sender()
@@ -200,6 +202,7 @@ def test_a_silent_client_is_disconnected(collector, sender):
     assert "client was silent for too long addr=127.0.0.1" in daemon.told()
 
 
+@pytest.mark.slow
 def test_a_failing_disk_is_answered_and_what_is_written_is_too(fault_fs, collector, sender):
     daemon = collector(log_file=fault_fs.place / "audit.log", disk_error_action="SYSLOG")
     client = sender()
@@ -215,6 +218,7 @@ def test_a_failing_disk_is_answered_and_what_is_written_is_too(fault_fs, collect
     assert logged(daemon) == [1, 3]
 
 
+@pytest.mark.slow
 def test_a_suspended_log_is_answered(fault_fs, collector, sender):
     daemon = collector(log_file=fault_fs.place / "audit.log", disk_error_action="SUSPEND")
     client = sender()
@@ -232,6 +236,7 @@ def test_a_suspended_log_is_answered(fault_fs, collector, sender):
     assert client.reply() == (ACK, 3, b"")
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_answered(fault_fs, collector, sender):
     collector(log_file=fault_fs.place / "audit.log", disk_full_action="SYSLOG")
     client = sender()
@@ -240,6 +245,7 @@ def test_a_full_disk_is_answered(fault_fs, collector, sender):
     assert client.reply() == (DISKFULL, 1, b"disk full")
 
 
+@pytest.mark.slow
 def test_low_space_is_told_and_the_record_is_written(loop_mount, collector, sender):
     place = loop_mount(32)
     daemon = collector(log_file=place / "audit.log", space_left=400, admin_space_left=1)
@@ -250,6 +256,7 @@ def test_low_space_is_told_and_the_record_is_written(loop_mount, collector, send
     assert logged(daemon) == [1]
 
 
+@pytest.mark.slow
 def test_without_a_log_records_are_acknowledged_all_the_same(collector, sender):
     collector(write_logs="no")
     client = sender()
@@ -274,6 +281,7 @@ def test_a_port_that_is_taken_stops_the_start(collector, port):
     assert said(daemon, "DAEMON_ABORT")[0].startswith("op=network-init ")
 
 
+@pytest.mark.slow
 def test_a_reload_begins_to_listen(auditd, port, sender):
     daemon = auditd(local_events="no", use_libwrap="no")
     daemon.configure(local_events="no", use_libwrap="no", tcp_listen_port=port)
@@ -285,6 +293,7 @@ def test_a_reload_begins_to_listen(auditd, port, sender):
     assert client.reply() == (ACK, 1, b"")
 
 
+@pytest.mark.slow
 def test_a_reload_that_fails_does_not_listen(auditd, port, log_dir):
     daemon = auditd(local_events="no", use_libwrap="no")
     (log_dir / "wide").mkdir()
@@ -312,6 +321,7 @@ def test_the_state_report_has_each_client(collector, sender):
     assert row.startswith("records 2, bytes ")
 
 
+@pytest.mark.slow
 def test_plugins_get_records_of_other_hosts_where_that_is_set(collector, sender, log_dir):
     folder = log_dir / "plugins.d"
     folder.mkdir()
@@ -328,6 +338,7 @@ def test_plugins_get_records_of_other_hosts_where_that_is_set(collector, sender,
     assert daemon.stop() == 0
 
 
+@pytest.mark.slow
 def test_fifty_clients_at_once(collector, sender):
     daemon = collector()
     failures: list[object] = []

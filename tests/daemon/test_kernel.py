@@ -286,6 +286,7 @@ def test_a_second_daemon_is_refused_and_told_the_first(
     assert [line.type for line in first.lines()].count("DAEMON_START") == 1
 
 
+@pytest.mark.slow
 def test_a_killed_daemon_can_be_started_again_and_no_line_is_torn(
     audit: Control, auditd: StartAuditd
 ):
@@ -343,6 +344,7 @@ def test_the_state_at_start_is_set(audit: Control, auditd: StartAuditd, word, en
     assert daemon.stop() == 0
 
 
+@pytest.mark.slow
 def test_without_n_the_parent_returns_when_the_daemon_is_ready(audit: Control, auditd: StartAuditd):
     audit.set_status(StatusMask.ENABLED, enabled=0)
     parent = auditd("-s", "nochange")
@@ -427,6 +429,7 @@ def test_a_full_disk_is_told_counted_and_survived(audit: Control, auditd: StartA
     assert lines[0].field("unwritten") == str(unwritten)
 
 
+@pytest.mark.slow
 def test_a_report_interval_writes_the_state_by_itself(audit: Control, auditd: StartAuditd):
     daemon = auditd(report_interval="1s")
     wait_for((daemon.run / "auditd.state").exists, "the report")

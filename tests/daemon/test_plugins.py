@@ -174,6 +174,7 @@ def test_a_plugin_that_sleeps_loses_only_its_own_records(audit, plugin, daemon):
     assert sum('key="plug"' in line.text for line in it.lines() if line.type == "SYSCALL") >= 20_000
 
 
+@pytest.mark.slow
 def test_a_plugin_that_crashes_misses_nothing(audit, plugin, daemon):
     code = """
 count = 0
@@ -197,6 +198,7 @@ while byte := os.read(0, 1):
     assert 'plugin crash terminated unexpectedly how="exit status 3"' in it.told()
 
 
+@pytest.mark.slow
 def test_a_plugin_that_always_crashes_is_left_alone(audit, plugin, daemon):
     plugin("broken", "os._exit(1)")
     it = daemon(max_restarts=2)
@@ -239,6 +241,7 @@ def test_a_plugin_that_prints_disturbs_nobody(audit, plugin, daemon):
     assert without_ends(out.read_bytes()) == it.log.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_plugin_may_finish_reading_when_the_daemon_ends(audit, plugin, daemon):
     out = plugin("slow", COPY.replace("65536", "4096").replace("out.flush()", "time.sleep(0.001)"))
     it = daemon()
