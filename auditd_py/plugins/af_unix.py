@@ -51,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tell = teller(PROGRAM)
     try:
         request = parse(sys.argv[1:] if arguments is None else arguments)
+        # first, so that no signal ends the plugin once its socket is there
+        source = Input(signals=(signal.SIGUSR1,), block=_BLOCK)
         listener = Listener(request.path, request.mode)
     except ValueError as error:
         tell(str(error))
@@ -58,7 +60,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         tell(f"{request.path}: {error.strerror or error}")
         return 1
-    source = Input(signals=(signal.SIGUSR1,), block=_BLOCK)
     server = Server(source, listener, request, tell)
     try:
         server.run()

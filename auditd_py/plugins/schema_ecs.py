@@ -1,4 +1,4 @@
-"""Events in the Elastic Common Schema, version 8; what has no place there is under `auditd`."""
+"""Events in the Elastic Common Schema, version 8; all that the records say is under `auditd`."""
 
 from __future__ import annotations
 

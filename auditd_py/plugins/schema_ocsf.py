@@ -1,7 +1,7 @@
 """Events in the Open Cybersecurity Schema Framework 1.5, with its profile `host`.
 
 Classes: process activity 1007, file system activity 1001, network activity 4001, authentication
-3002, account change 3001; else the base event 0. What has no place there is under `unmapped`.
+3002, account change 3001; else the base event 0. All that the records say is under `unmapped`.
 """
 
 from __future__ import annotations
