@@ -210,8 +210,8 @@ class FaultFs:
         )  # fmt: skip
         wait_for(lambda: self.place.is_mount() or self.process.poll() is not None, "it is mounted")
         if self.process.poll() is not None:
-            assert self.process.stderr
-            unavailable(f"needs FUSE: {self.process.stderr.read().decode()[-300:]}")
+            _, said = self.process.communicate()
+            unavailable(f"needs FUSE: {said.decode()[-300:]}")
 
     def fail(self, mode: str) -> None:
         """Fail with the errno called `mode` from now on; `ok` and `block` as in fault_fs.py."""
