@@ -7,11 +7,13 @@ import os
 import socket
 import stat
 import struct
+import sys
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.programs import Actor, Peers, syscall_rule, wait_for
 
 if TYPE_CHECKING:
@@ -143,6 +145,18 @@ class Lines(Listener):
                     self.seen[serial] = self.seen.get(serial, 0) + 1
 
 
+class OurLines(Lines):
+    """Looks at the file that audisp-json writes."""
+
+    def read(self) -> None:
+        self.seen.clear()
+        for line in (self._folder / "audit.log").read_bytes().splitlines():
+            event = json.loads(line)
+            if "plug" in event.get("keys", ()) and "CONFIG_CHANGE" not in event["types"]:
+                serial = int(event["serial"])
+                self.seen[serial] = self.seen.get(serial, 0) + 1
+
+
 @pytest.fixture
 def wrapped(peers: Peers, log_dir: Path) -> Callable[..., Path]:
     """Make a plugin of one of Debian's programs: wrapped(name, before, *arguments)."""
@@ -228,6 +242,21 @@ def laurel_plugin(log_dir: Path, wrapped: Callable[..., Path]) -> Iterator[tuple
     listener.close()
 
 
+@pytest.fixture
+def json_plugin(log_dir: Path) -> Iterator[tuple[Path, Listener]]:
+    """Our audisp-json."""
+    out, program = log_dir / "json", log_dir / "json.sh"
+    out.mkdir()
+    program.write_text(
+        f"#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m auditd_py audisp-json "
+        f"--schema own --output file:{out}/audit.log\n"
+    )
+    program.chmod(0o750)
+    listener = OurLines(out)
+    yield program, listener
+    listener.close()
+
+
 def load(audit: Control) -> None:
     """Make the events, 6,250 a second."""
     actor = Actor(PACED.format(events=EVENTS))
@@ -241,7 +270,7 @@ def load(audit: Control) -> None:
         audit.delete_rule(rule)
 
 
-@pytest.mark.parametrize("which", ["syslog", "remote", "laurel"])
+@pytest.mark.parametrize("which", ["syslog", "remote", "laurel", "json"])
 def test_under_our_daemon_every_event_arrives_once(
     request: pytest.FixtureRequest, audit: Control, folder, auditd, which
 ):
