@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from auditd_py.actions import texts
 from auditd_py.actions.base import Action
-from auditd_py.log.incident import Response
+from auditd_py.log.incident import Condition, Response
 
 if TYPE_CHECKING:
     from auditd_py.log.incident import Incident
@@ -21,4 +21,6 @@ class Suspend(Action):
         self.given.services.tell(texts.ALERT, texts.suspending(incident.condition))
 
     def rehearse(self, incident: Incident) -> str:
+        if incident.condition is Condition.QUEUE_FULL:
+            return "would stop giving records to plugins until SIGUSR2; the log goes on"
         return f"would suspend logging and say: {texts.suspending(incident.condition)}"

@@ -76,6 +76,35 @@ def test_a_correct_auditd_conf_passes_the_check(tmp_path: Path):
     assert (done.returncode, done.stdout) == (0, f"{place}/auditd.conf: no errors\n")
 
 
+REHEARSED = "write_logs = no\nspace_left_action = ignore\nadmin_space_left_action = HALT\noverflow_action = SUSPEND\n"
+
+
+@pytest.mark.usefixtures("root")
+def test_actions_can_be_rehearsed(tmp_path: Path):
+    done = auditd("--test-actions", "-c", configured(tmp_path, REHEARSED))
+    assert done.returncode == 0, done.stdout
+    rows = {line.split()[0]: line for line in done.stdout.splitlines()}
+    assert len(rows) == 7
+    assert "would tell terminals: " in rows["admin_space_left_action"]
+    assert "would stop giving records to plugins" in rows["overflow_action"]
+
+
+@pytest.mark.usefixtures("root")
+def test_one_action_can_be_rehearsed(tmp_path: Path):
+    done = auditd("--test-actions", "halt", "-c", configured(tmp_path, REHEARSED))
+    assert done.returncode == 0, done.stdout
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [
+        "keyword", "admin_space_left_action",
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("root")
+def test_rehearsing_an_action_that_is_not_set_says_what_is(tmp_path: Path):
+    done = auditd("--test-actions", "email", "-c", configured(tmp_path, REHEARSED))
+    assert done.returncode == 1
+    assert "email: no such keyword or action is set; there are" in done.stdout
+
+
 @pytest.mark.usefixtures("root")
 def test_without_the_capability_the_daemon_says_what_can_be_done(tmp_path: Path):
     done = auditd("-n", "-c", configured(tmp_path, ""), capable=False)
