@@ -58,6 +58,12 @@ def log_dir(root: None) -> Iterator[Path]:
         shutil.rmtree(path)
 
 
+def _forget_dead_daemon(control: Control) -> None:
+    """Have the kernel look whether the daemon of a killed run is still there."""
+    with contextlib.suppress(KernelError):
+        control.release_pid()
+
+
 @pytest.fixture
 def audit(root: None) -> Iterator[Control]:
     """Hold the kernel's audit slot and rule list for one test; leave them as they were."""
@@ -70,6 +76,8 @@ def audit(root: None) -> Iterator[Control]:
     with open(LOCK, "a", encoding="ascii") as lock, control:
         os.chmod(LOCK, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if control.status().pid:
+            _forget_dead_daemon(control)
         before = control.status()
         if before.pid or before.enabled == 2 or control.rules():
             unavailable(f"the kernel's audit is in use or locked: {before}")

@@ -174,7 +174,7 @@ class Daemon:
         status = None
         if config.local_events:
             status = await self.kernel.open()
-            if status.pid and status.pid != os.getpid():
+            if await self.kernel.has_other_daemon():
                 log.error(
                     "another audit daemon is running; stop it first, or look on with --observe",
                     pid=status.pid,

@@ -61,6 +61,24 @@ class Kernel:
         control = self._control
         await self._run(lambda: control.set_status(StatusMask.ENABLED, enabled=int(enabled)))
 
+    async def has_other_daemon(self) -> bool:
+        """Return whether another daemon is registered and alive.
+
+        A pid in the status says little: the kernel keeps that of a daemon that was killed until
+        it has a record for it. Asked to take the pid back, it looks, and refuses if the daemon
+        answers. Raises KernelError.
+        """
+        assert self._control is not None
+        if self.status.pid in {0, os.getpid()}:
+            return False
+        try:
+            await self._run(self._control.release_pid)
+        except KernelError as error:
+            if error.errno == errno.EACCES:
+                return True
+            raise
+        return False
+
     async def register(self) -> None:
         """Become the kernel's audit daemon. Raises KernelError."""
         assert self._source is not None

@@ -286,6 +286,19 @@ def test_a_second_daemon_is_refused_and_told_the_first(
     assert [line.type for line in first.lines()].count("DAEMON_START") == 1
 
 
+def test_a_daemon_that_was_killed_in_silence_can_be_started_again(
+    audit: Control, auditd: StartAuditd
+):
+    first = auditd()
+    audit.set_status(StatusMask.ENABLED, enabled=0)  # so that the kernel does not notice
+    first.process.kill()
+    first.process.wait(20)
+    assert audit.status().pid == first.process.pid
+    second = auditd()
+    assert audit.status().pid == second.process.pid
+    assert second.stop() == 0
+
+
 @pytest.mark.slow
 def test_a_killed_daemon_can_be_started_again_and_no_line_is_torn(
     audit: Control, auditd: StartAuditd
