@@ -6,6 +6,8 @@ import importlib
 import sys
 from typing import Final
 
+from auditd_py.plugins.start import hold_signals
+
 TOOLS: Final = {
     "audisp-af_unix": "auditd_py.plugins.af_unix",
     "audisp-filter": "auditd_py.plugins.filter",
@@ -22,6 +24,8 @@ TOOLS: Final = {
 def main() -> int:
     """Run the tool that the first argument names; return its exit status."""
     if len(sys.argv) > 1 and sys.argv[1] in TOOLS:
+        if sys.argv[1].startswith("audisp-"):
+            hold_signals()
         module = importlib.import_module(TOOLS[sys.argv[1]])
         status: int = module.main(sys.argv[2:])
         return status

@@ -12,6 +12,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Final
 
+from auditd_py.plugins.start import HELD
 from auditd_py.plugins.wire import Stream
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Input:
         signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
         for number in (*_ENDING, signal.SIGHUP, *signals):
             signal.signal(number, self._note)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
 
     def batches(
         self, timeout_s: Callable[[], float | None] | None = None, *, outlet: Outlet | None = None

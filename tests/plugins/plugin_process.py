@@ -14,17 +14,22 @@ from auditd_py.record.record import parse_record
 from tests.programs import wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-CODE = "import sys; from auditd_py.plugins.{} import main; sys.exit(main({!r}, *{!r}))"
+CODE = """import sys
+from auditd_py.plugins.start import hold_signals
+hold_signals()
+from auditd_py.plugins.{} import main
+sys.exit(main({!r}, *{!r}))"""
 
 
 class Plugin:
-    """One plugin; `extra` are further arguments of its main."""
+    """One plugin; `extra` are further arguments of its main, `enter` goes before the command."""
 
     def __init__(self, module: str, *arguments: str, extra: tuple[str, ...] = (),
-                 stdout: int = subprocess.DEVNULL) -> None:  # fmt: skip
-        self.run([sys.executable, "-c", CODE.format(module, arguments, extra)], stdout)
+                 stdout: int = subprocess.DEVNULL, enter: Sequence[str] = ()) -> None:  # fmt: skip
+        self.run([*enter, sys.executable, "-c", CODE.format(module, arguments, extra)], stdout)
 
     def run(self, command: list[str], stdout: int) -> None:
         """Start a program as the daemon does."""
