@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from auditd_py.remote.receiver import Batch
 
 _PROBE_S: Final = 3.0  # for an old connection of the same address to prove that it lives
+_LAST_ACK: Final = 56  # tcpi_last_ack_recv in struct tcp_info (linux/tcp.h), milliseconds
+_JIFFY_S: Final = 0.01  # the coarsest tick of kernels, which count it in ticks
 _WRITE_HIGH: Final = 64 << 10  # bytes of acknowledgements a client may leave unread
 
 log = structlog.get_logger()
@@ -189,8 +192,7 @@ class Collector:
             one for one in self.clients if one is not client and one.address == client.address
         ]
         if len(others) >= config.tcp_max_per_addr:
-            await _probe(others, config)
-            others = [one for one in others if one in self.clients]
+            others = await _living(others, config)
         return "dup" if len(others) >= config.tcp_max_per_addr else ""
 
 
@@ -346,23 +348,55 @@ class Client(asyncio.Protocol):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 _set_probes(sock, 1, 1, 1)
 
+    def answered_since(self, moment: float) -> bool:
+        """Whether its host acknowledged anything since then, by the monotonic clock."""
+        sock = self._socket()
+        if sock is None:
+            return False
+        try:
+            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_ACK + 4)
+        except OSError:
+            return False
+        silent_ms = int.from_bytes(info[_LAST_ACK:], sys.byteorder)
+        return time.monotonic() - silent_ms / 1000 + _JIFFY_S >= moment
+
+    def abort(self) -> None:
+        """Let go of a connection that is dead; what it did not take is lost."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def _socket(self) -> socket.socket | None:
         if self._transport is None:
             return None
         return cast("socket.socket | None", self._transport.get_extra_info("socket"))
 
 
-async def _probe(clients: list[Client], config: DaemonConfig) -> None:
-    """Return when the clients that are gone have been closed."""
+async def _living(clients: list[Client], config: DaemonConfig) -> list[Client]:
+    """Return those that are still there; the connections of the others are closed.
+
+    The kernel finds out by itself only of a peer that owes it nothing: where answers were not
+    acknowledged it sends no probe, and may wait for minutes until it sends them again.
+    """
+    began = time.monotonic()
     for client in clients:
         client.probe()
-    deadline = time.monotonic() + _PROBE_S
-    while (  # noqa: ASYNC110  the kernel decides, there is no event
-        time.monotonic() < deadline and all(client.connected for client in clients)
+    living: list[Client] = []
+    while (  # the kernel decides, there is no event
+        len(living) < len(clients)
+        and time.monotonic() - began < _PROBE_S
+        and all(client.connected for client in clients)
     ):
         await asyncio.sleep(0.05)
+        living = [client for client in clients if client.answered_since(began)]
+    if time.monotonic() - began < _PROBE_S:
+        living = [client for client in clients if client.connected]
     for client in clients:
-        client.set_keepalive(config)
+        if client in living:
+            client.set_keepalive(config)
+        elif client.connected:
+            log.info("client does not answer and is replaced", addr=client.address)
+            client.abort()
+    return living
 
 
 def _set_probes(sock: socket.socket, idle_s: int, interval_s: int, probes: int) -> None:

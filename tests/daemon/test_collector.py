@@ -169,7 +169,8 @@ def test_one_address_has_as_many_connections_as_are_allowed(collector, sender):
     third = sender()
     with contextlib.suppress(ConnectionResetError):
         assert third.reply() is None
-    assert said(daemon, "DAEMON_ACCEPT")[-1] == "op=dup addr=127.0.0.1 port=N res=no"
+    refused = "op=dup addr=127.0.0.1 port=N res=no"
+    wait_for(lambda: said(daemon, "DAEMON_ACCEPT")[2:] == [refused], "it is recorded")
     first.send(5)
     assert first.reply() == (ACK, 5, b"")
 
