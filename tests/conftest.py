@@ -19,10 +19,11 @@ import uvloop
 from auditd_py.errors import KernelError
 from auditd_py.netlink.control import Control
 from auditd_py.netlink.uapi import StatusMask
+from tests.link import Link
 from tests.programs import Auditd, DebianAuditd, Peers, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 ROOT = Path(__file__).parent.parent
 LOCK = "/run/lock/auditd_py.lock"
@@ -103,13 +104,19 @@ def auditd(log_dir: Path) -> Iterator[Callable[..., Auditd]]:
     """Start our daemon: auditd(*arguments, **settings of auditd.conf).
 
     With `commands` the actions single and halt write their command to that file and run nothing.
+    `enter` goes before the command, see Link.enter.
     """
     with contextlib.ExitStack() as stack:
 
         def start(
-            *arguments: str, ready: bool = True, commands: Path | None = None, **settings: object
+            *arguments: str,
+            ready: bool = True,
+            commands: Path | None = None,
+            enter: Sequence[str] = (),
+            **settings: object,
         ) -> Auditd:
             daemon = Auditd(log_dir, arguments, settings)
+            daemon.enter += enter
             if commands is not None:
                 daemon.program = ("-m", "tests.actions.harmless_auditd", str(commands))
             stack.callback(daemon.end)
@@ -119,6 +126,14 @@ def auditd(log_dir: Path) -> Iterator[Callable[..., Auditd]]:
             return daemon
 
         yield start
+
+
+@pytest.fixture
+def link(root: None) -> Iterator[Link]:
+    """Give two hosts joined by a line that can be bad."""
+    line = Link()
+    yield line
+    line.close()
 
 
 @pytest.fixture(scope="session")

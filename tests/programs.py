@@ -88,6 +88,7 @@ class Auditd:
     ) -> None:
         self.folder = folder
         self.program = program
+        self.enter: list[str] = []  # before the command: another namespace
         self.arguments = arguments
         self.conf = folder / "conf"
         self.log = folder / "audit.log"
@@ -106,17 +107,19 @@ class Auditd:
 
     def start(self) -> None:
         """Start the process."""
-        name = f"\0auditd_py-test-{os.getpid()}-{id(self)}"
+        # a path: an abstract name is not known in other network namespaces
+        notify = self.folder / f"notify-{id(self)}"
+        notify.unlink(missing_ok=True)
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._notify.bind(name)
+        self._notify.bind(str(notify))
         arguments = self.arguments or ("-n",)
         with self.messages.open("ab") as messages:
             self.process = subprocess.Popen(
-                [sys.executable, *self.program, *arguments, "-c", str(self.conf)],
+                [*self.enter, sys.executable, *self.program, *arguments, "-c", str(self.conf)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if "-f" in arguments else messages,
                 stderr=messages,
-                env={**os.environ, "NOTIFY_SOCKET": "@" + name[1:], "LC_ALL": "C"},
+                env={**os.environ, "NOTIFY_SOCKET": str(notify), "LC_ALL": "C"},
                 cwd=Path(__file__).parent.parent,
             )
 

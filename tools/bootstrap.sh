@@ -34,6 +34,8 @@ if [ "$purpose" != run ]; then
     command -v openssl >/dev/null 2>&1 || need openssl
     # a sendmail for the email action; a mail system that is there already stays
     [ -e /usr/sbin/sendmail ] || [ -e /usr/lib/sendmail ] || need postfix
+    # namespaces with a bad line between them (tests/link.py)
+    command -v ip >/dev/null 2>&1 || [ -x /sbin/ip ] || need iproute2
     command -v mkfs.ext4 >/dev/null 2>&1 || [ -x /sbin/mkfs.ext4 ] || need e2fsprogs
 fi
 if [ -n "$missing" ]; then
