@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Final, cast
 import structlog
 
 from auditd_py.config.hosts_access import ALLOW, DENY, may_connect
+from auditd_py.daemon.positions import Origin
 from auditd_py.log.incident import Condition
 from auditd_py.netlink.uapi import RecordType
 from auditd_py.remote.receiver import DISK_ERROR, DISK_FULL, SUSPENDED, Receiver, ending
+from auditd_py.remote.stream import answer, record_sum
 from auditd_py.tables.record_types import type_number
 
 if TYPE_CHECKING:
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     from auditd_py.daemon.dispatcher import Dispatcher
     from auditd_py.daemon.logfile import LogFile
     from auditd_py.daemon.pipeline import Pipeline
+    from auditd_py.daemon.positions import Stream
     from auditd_py.remote.receiver import Batch
+    from auditd_py.remote.stream import Position
 
 _PROBE_S: Final = 3.0  # for an old connection of the same address to prove that it lives
 _LAST_ACK: Final = 56  # tcpi_last_ack_recv in struct tcp_info (linux/tcp.h), milliseconds
@@ -146,7 +150,9 @@ class Collector:
     def take(self, client: Client, batch: Batch) -> None:
         """Write the records of a batch, and answer it when that is done."""
         texts = batch.texts
-        if not texts or not self._writes():
+        if batch.hello is not None and self._writes():
+            self._greet(client, batch, *batch.hello)
+        elif not texts or not self._writes():
             client.send(batch.written())
         else:
             lines = b"\n".join(texts) + b"\n"
@@ -155,7 +161,8 @@ class Collector:
                 if batch.wants_reply
                 else None
             )
-            self.log_file.append(lines, len(texts), done)
+            origin = Origin(client.stream, record_sum(texts[-1])) if client.stream else None
+            self.log_file.append(lines, len(texts), done, origin)
             if self.log_file.full:
                 self._full = True
                 for one in self.clients:
@@ -163,6 +170,20 @@ class Collector:
         if texts and self.config.distribute_network and self._dispatcher.active:
             lines = b"\n".join(texts) + b"\n"
             self._dispatcher.give(lines, [_type_of(text) for text in texts], 1)
+
+    def _greet(self, client: Client, batch: Batch, name: bytes, following: int) -> None:
+        """Tell a client which of its records is the last one in the log."""
+        for other in self.clients:
+            if other is not client and other.stream_name == name:
+                other.abort("it connected again")  # what it still sends would come twice
+        client.stream_name = name
+
+        def agree(found: asyncio.Future[tuple[Stream, Position] | None]) -> None:
+            at = found.result() if client.stream_name == name else None
+            client.stream = at[0] if at else None
+            client.send(batch.greeting(answer(at[1])) if at else batch.written())
+
+        self.log_file.position(name, following).add_done_callback(agree)
 
     def _answer(self, client: Client, batch: Batch, written: int) -> None:
         low = Condition.SPACE_LEFT in self.log_file.space.crossed
@@ -203,6 +224,8 @@ class Client(asyncio.Protocol):
         self.counters = ClientCounters()
         self.address, self.port = "", 0
         self.heard_at = self.connected_at = time.monotonic()
+        self.stream: Stream | None = None  # whose number is agreed on
+        self.stream_name = b""
         self._collector = collector
         self._receiver = Receiver(plain=collector.config.tcp_plain_clients)
         self._transport: asyncio.Transport | None = None
@@ -311,6 +334,14 @@ class Client(asyncio.Protocol):
         """Close the connection when what was sent is on its way."""
         if self._transport is not None:
             self._transport.close()
+
+    def abort(self, reason: str) -> None:
+        """Take no more from it, and close the connection at once."""
+        log.info("client is disconnected", addr=self.address, reason=reason)
+        self._failed = True
+        self.stream_name = b""
+        if self._transport is not None:
+            self._transport.abort()
 
     def pause_reading(self) -> None:
         """Stop reading from it."""

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from auditd_py.daemon.archives import Compression
+    from auditd_py.daemon.positions import Origin, Stream
     from auditd_py.log.incident import Incident
     from auditd_py.log.space import SpaceWatch
+    from auditd_py.remote.stream import Position
 
 __all__ = ["LogCounters", "LogFile", "LogSettings", "Watcher"]
 
@@ -108,13 +110,22 @@ class LogFile:
         # the thread may have caught up before it could see the flag
         return self._submitted - self._done > self._limit
 
-    def append(self, lines: bytes, records: int, done: Callable[[int], None] | None = None) -> None:
+    def append(
+        self,
+        lines: bytes,
+        records: int,
+        done: Callable[[int], None] | None = None,
+        origin: Origin | None = None,
+    ) -> None:
         """Write `lines`, which are `records` whole lines.
 
         `done(written)` is called on the event loop when they are written, and flushed as the
-        settings promise, with how many of them are in the log: the first ones.
+        settings promise, with how many of them are in the log: the first ones. `origin` says
+        which stream's they are: then they are only written if all before them was.
         """
         self._submitted += len(lines)
+        if origin is not None:
+            self._gathered.origins[len(self._gathered.chunks)] = origin
         if done is not None:
             self._gathered.done.append((len(self._gathered.chunks), done))
         if not self._gathered.chunks:
@@ -134,6 +145,12 @@ class LogFile:
         Raises LogError or OSError; the former file then stays in use.
         """
         await self._do(lambda: self._writer.open(settings))
+
+    def position(
+        self, stream: bytes, following: int
+    ) -> asyncio.Future[tuple[Stream, Position] | None]:
+        """As Positions.at, when everything appended so far is written. It does not fail."""
+        return self._do(lambda: self._writer.position(stream, following))
 
     def resume(self, first: bytes, *, rearm: bool = True) -> asyncio.Future[None]:
         """Go on after a suspension or a fault, with the line `first`, as Writer.resume says.
@@ -183,6 +200,8 @@ class LogFile:
             item = self._queue.get()
             lines = _Lines()
             while isinstance(item, _Lines):
+                for place, origin in item.origins.items():
+                    lines.origins[len(lines.chunks) + place] = origin
                 lines.done += [(len(lines.chunks) + place, done) for place, done in item.done]
                 lines.chunks += item.chunks
                 lines.counts += item.counts
@@ -200,16 +219,37 @@ class LogFile:
                 item.run()
 
     def _append(self, lines: _Lines) -> None:
+        size = sum(map(len, lines.chunks))
+        if any(origin.stream.broken for origin in lines.origins.values()):
+            lines = self._whole(lines)
         unwritten = self._writer.counters.unwritten
-        self._writer.append(lines.chunks, lines.counts)
+        self._writer.append(lines.chunks, lines.counts, lines.origins)
         if lines.done:
             # what is missing is what came last: after a fault nothing is written any more
             missing = self._writer.counters.unwritten - unwritten
             self._call(_tell, lines, sum(lines.counts) - missing)
-        self._done += sum(map(len, lines.chunks))
+        self._done += size
         if self._was_full and self._submitted - self._done <= self._limit // 2:
             self._was_full = False
             self._call(self._watcher.log_has_space)
+
+    def _whole(self, lines: _Lines) -> _Lines:
+        """Return the lines without those that follow one of their stream that was not written."""
+        whole = _Lines()
+        done = dict(lines.done)
+        for place, (chunk, count) in enumerate(zip(lines.chunks, lines.counts, strict=True)):
+            origin = lines.origins.get(place)
+            if origin is not None and origin.stream.broken:
+                if place in done:
+                    self._call(done[place], 0)
+                continue
+            if place in done:
+                whole.done.append((len(whole.chunks), done[place]))
+            if origin is not None:
+                whole.origins[len(whole.chunks)] = origin
+            whole.chunks.append(chunk)
+            whole.counts.append(count)
+        return whole
 
     def _tick(self) -> None:
         self._ticking = False
@@ -228,11 +268,12 @@ class LogFile:
 
 @dataclass(slots=True)
 class _Lines:
-    """Chunks of whole lines, how many lines each chunk has, and who waits for which chunk."""
+    """Chunks of whole lines: how many lines each has, who waits for which, whose some are."""
 
     chunks: list[bytes] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
     done: list[tuple[int, Callable[[int], None]]] = field(default_factory=list)
+    origins: dict[int, Origin] = field(default_factory=dict)
 
 
 def _tell(lines: _Lines, written: int) -> None:

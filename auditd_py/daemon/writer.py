@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from auditd_py.daemon.archives import Archives, Compression
 from auditd_py.daemon.flusher import Flusher
+from auditd_py.daemon.positions import Positions, Share
 from auditd_py.daemon.secure_open import open_log, seal_archives
 from auditd_py.errors import LogError
 from auditd_py.log import rotation
@@ -24,7 +25,10 @@ from auditd_py.log.incident import Condition, Incident, Response
 from auditd_py.log.space import Free, Limit, SpaceWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    from auditd_py.daemon.positions import Origin, Stream
+    from auditd_py.remote.stream import Position
 
 _IOV_MAX: Final = 1024
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -33,8 +37,10 @@ _FREED: Final = 64 << 10  # bytes more than when the disk was full, before it is
 _FULL_RETRY_S: Final = 10.0
 _ROTATION_RETRY_S: Final = 10.0
 _PRUNE_S: Final = 3600.0
+_BLOCK: Final = 1 << 16
 _NO_LIMIT: Final = Limit(0)
 _ROTATES: Final = frozenset({Response.ROTATE, Response.KEEP_LOGS})
+_NO_ORIGINS: Final[Mapping[int, Origin]] = {}
 
 UNWRITTEN: Final = b" unwritten=?"  # in the line a resumed log begins with; see Writer.resume
 
@@ -109,6 +115,7 @@ class Writer:
         self.suspended = True  # until the first open
         self.failed = False
         self.space = SpaceWatch(Limit(0), Limit(0))
+        self.positions: Positions | None = None
         self._events = events
         self._settings: LogSettings | None = None
         self._archives: Archives | None = None
@@ -128,15 +135,28 @@ class Writer:
 
     # records
 
-    def append(self, chunks: list[bytes], counts: list[int]) -> None:
-        """Write `chunks`, whole lines each, of so many records each. Raises nothing."""
+    def append(
+        self,
+        chunks: list[bytes],
+        counts: list[int],
+        origins: Mapping[int, Origin] = _NO_ORIGINS,
+    ) -> None:
+        """Write `chunks`, whole lines each, of so many records each. Raises nothing.
+
+        `origins` says of some which stream they are of.
+        """
         start = 0
         while start < len(chunks):
             if self._fd < 0:
                 self._skip(sum(counts[start:]))
+                for index, origin in origins.items():
+                    origin.stream.broken |= index >= start
                 return
             end = self._fitting(chunks, start)
-            self._write(chunks[start:end], sum(counts[start:end]))
+            shares: list[Share] = []
+            if origins:
+                end, shares = _shares(chunks, origins, start, end)
+            self._write(chunks[start:end], sum(counts[start:end]), shares)
             start = end
 
     def _fitting(self, chunks: list[bytes], start: int) -> int:
@@ -154,16 +174,24 @@ class Writer:
                 return index + 1
         return end
 
-    def _write(self, chunks: list[bytes], records: int) -> None:
+    def _write(self, chunks: list[bytes], records: int, shares: list[Share]) -> None:
         function = "stat"
         try:
             self._check_name()
             function = "write"
+            self._announce(shares)
             size = _write_all(self._fd, chunks)
         except OSError as error:
-            self._recover(function, error, b"".join(chunks))
+            self._recover(function, error, b"".join(chunks), shares)
             return
         self._wrote(size, records)
+
+    def _announce(self, shares: list[Share]) -> None:
+        if shares and self.positions is not None:
+            self.positions.begin(self._identity, self.counters.size, shares)
+            policy = self._settings.policy if self._settings else None
+            if policy is not None and policy.durability is Durability.EACH_WRITE:
+                self.positions.flush()
 
     def _wrote(self, size: int, records: int) -> None:
         counters = self.counters
@@ -196,12 +224,14 @@ class Writer:
 
     # faults
 
-    def _recover(self, function: str, error: OSError, data: bytes) -> None:
+    def _recover(
+        self, function: str, error: OSError, data: bytes, shares: Sequence[Share] = ()
+    ) -> None:
         """Save of `data` what can be saved after `function` failed, by the response set for it."""
         self.counters.errors += 1
         self._errors_in_row += 1
         if function == "write":
-            data = self._cut_back(data)
+            data, shares = self._cut_back(data, shares)
         condition = Condition.DISK_FULL if error.errno in _FULL else Condition.DISK_ERROR
         response = self._report(condition, function, error)
         if response is Response.SUSPEND:
@@ -212,21 +242,26 @@ class Writer:
             self._reopen()
         else:
             self._fail()
-        records = data.count(b"\n")
         if self._fd < 0 or not data:
-            self._skip(records)
+            self._give_up(data, shares)
             return
         try:
+            self._announce(list(shares))
             size = _write_all(self._fd, [data])
         except OSError:
-            rest = self._cut_back(data)
+            data, shares = self._cut_back(data, shares)
             self._fail()
-            self._skip(rest.count(b"\n"))
+            self._give_up(data, shares)
         else:
-            self._wrote(size, records)
+            self._wrote(size, data.count(b"\n"))
 
-    def _cut_back(self, data: bytes) -> bytes:
-        """Return what the log lacks of `data`, whose writing failed.
+    def _give_up(self, data: bytes, shares: Sequence[Share]) -> None:
+        self._skip(data.count(b"\n"))
+        for share in shares:
+            share.origin.stream.broken = True
+
+    def _cut_back(self, data: bytes, shares: Sequence[Share] = ()) -> tuple[bytes, Sequence[Share]]:
+        """Return what the log lacks of `data`, whose writing failed, and whose that is.
 
         Whole lines that were stored are counted, a line cut short is taken off again.
         """
@@ -234,7 +269,7 @@ class Writer:
         try:
             stored = data[: max(0, os.fstat(self._fd).st_size - counters.size)]
         except OSError:
-            return data
+            stored = b""
         whole = stored.rfind(b"\n") + 1
         counters.written += stored.count(b"\n")
         counters.written_bytes += whole
@@ -244,7 +279,9 @@ class Writer:
                 os.ftruncate(self._fd, counters.size)
             except OSError:
                 pass  # the next open finds it and begins a new line
-        return data[whole:]
+        if shares and self.positions is not None:
+            shares = self.positions.stored(shares, whole)
+        return data[whole:], shares
 
     def _report(self, condition: Condition, function: str, error: OSError) -> Response:
         settings = self._settings
@@ -489,6 +526,28 @@ class Writer:
         finally:
             work.close()
 
+    # positions
+
+    def position(self, stream: bytes, following: int) -> tuple[Stream, Position] | None:
+        """As Positions.at, of the log that is open; None while there is none."""
+        settings = self._settings
+        if settings is None or settings.path is None:
+            return None
+        if self.positions is None:
+            self._open_positions(settings.path)
+        return self.positions.at(stream, following) if self.positions is not None else None
+
+    def _open_positions(self, log_path: str) -> None:
+        path = f"{log_path}.positions"
+        if self.positions is None or self.positions.path != path:
+            self._close_positions()
+            self.positions = Positions(path, self._events.told)
+
+    def _close_positions(self) -> None:
+        if self.positions is not None:
+            self.positions.close()
+            self.positions = None
+
     # open and close
 
     def open(self, settings: LogSettings) -> None:
@@ -505,6 +564,10 @@ class Writer:
             fd, torn = open_log(settings.path, settings.group, settings.policy.open_flags)
         self._close_file()
         self._settings, self._archives = settings, archives
+        if settings.path is None:
+            self._close_positions()
+        else:
+            self._open_positions(settings.path)
         self._limit_at = settings.limit
         self._use(fd, torn=torn)
         self.space = SpaceWatch(settings.space_left, settings.admin_space_left)
@@ -550,18 +613,29 @@ class Writer:
         self._fd = fd
         self._note_opened()
         if torn:
-            # power loss or kill -9 cut the last line; the next record gets its own
-            os.write(fd, b"\n")
+            self._mend(fd)
             self.counters.torn += 1
-            self.counters.size += 1
             self._events.told("warning", f"the last line of {settings.path} was cut short")
         if settings.policy.durability is Durability.FLUSH_ASIDE and settings.path is not None:
             self._flusher = Flusher(fd, self._count_flush, self._events.flush_failed)
         self._unflushed = 0
         self.suspended = self.failed = False
 
+    def _mend(self, fd: int) -> None:
+        """Deal with the last line, which power loss or kill -9 cut short."""
+        size = self.counters.size
+        if self.positions is not None and self.positions.awaited(self._identity, size):
+            size = _end_of_lines(fd, size)
+            os.ftruncate(fd, size)
+        else:
+            os.write(fd, b"\n")  # the next record gets a line of its own
+            size += 1
+        self.counters.size = size
+
     def _note_opened(self) -> None:
         found = os.fstat(self._fd)
+        if self.positions is not None and self._identity != (found.st_dev, found.st_ino):
+            self.positions.settle(self._identity)
         self._identity = (found.st_dev, found.st_ino)
         self.counters.size = found.st_size
         if self._settings is not None:
@@ -587,6 +661,7 @@ class Writer:
         """Flush and close."""
         self.flush()
         self._suspend()
+        self._close_positions()
 
     def _close_file(self) -> None:
         if self._flusher is not None:
@@ -618,6 +693,8 @@ class Writer:
             self._flush(self._fd)
 
     def _flush(self, fd: int) -> None:
+        if self.positions is not None:
+            self.positions.flush()
         try:
             os.fdatasync(fd)
         except OSError as error:
@@ -637,6 +714,35 @@ def _write_all(fd: int, chunks: list[bytes]) -> int:
         while left:
             left = left[os.write(fd, left) :]
     return size
+
+
+def _shares(
+    chunks: list[bytes], origins: Mapping[int, Origin], start: int, end: int
+) -> tuple[int, list[Share]]:
+    """Return whose the chunks are, and how far: each stream has one share in a write."""
+    shares: list[Share] = []
+    seen: set[bytes] = set()
+    offset = 0
+    for index in range(start, end):
+        origin = origins.get(index)
+        if origin is not None:
+            if origin.stream.slot.stream in seen:
+                return index, shares
+            seen.add(origin.stream.slot.stream)
+            shares.append(Share(origin, offset, chunks[index]))
+        offset += len(chunks[index])
+    return end, shares
+
+
+def _end_of_lines(fd: int, size: int) -> int:
+    """Return where the last whole line of a file ends."""
+    while size > 0:
+        start = max(0, size - _BLOCK)
+        newline = os.pread(fd, size - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        size = start
+    return 0
 
 
 def _reason(error: OSError) -> str:

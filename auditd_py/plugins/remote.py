@@ -6,6 +6,7 @@ does what audisp-remote.conf says about whatever happens.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -23,11 +24,13 @@ from auditd_py.plugins.system_log import teller
 from auditd_py.remote.frame import fits
 from auditd_py.remote.queue import MemoryQueue
 from auditd_py.remote.sender import Answers, Retry, Trouble, Window
+from auditd_py.remote.stream import STREAM_SIZE, hello, parse_answer, record_sum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from auditd_py.config.remote import RemoteConfig
+    from auditd_py.remote.stream import Position
 
 PROGRAM: Final = "audisp-remote"
 EXIT_LEFT: Final = 1  # records are left in the queue, or an action ended the program
@@ -77,10 +80,11 @@ class Forwarder:
         self._source = Input(signals=(signal.SIGUSR1, signal.SIGUSR2))
         self._actions = Actions(config, tell)
         self._window = Window(config.window, given_up(config))
-        self._queue = MemoryQueue(config.queue_depth)
+        self._queue = MemoryQueue(config.queue_depth, os.urandom(STREAM_SIZE))
         self._stopping = False
         self._reached = False  # a server, ever
         self._up = False
+        self._renamed = False  # since the connection was made
         self._hopeless = False  # no attempt to reach one succeeded lately
         self._held: list[bytes] = []  # read, and too many for the queue
         self._due_at = 0.0  # the next attempt, or the next sending of what was refused
@@ -188,9 +192,58 @@ class Forwarder:
         self._actions.over(Trouble.STARTUP_FAILURE, Trouble.REMOTE_ENDING)
         if self.config.format is RemoteFormat.ASCII:
             self._hopeless = False
+        else:
+            self._renamed = False
+            self._greet()
+
+    def _greet(self) -> None:
+        """Ask the server which of our records it has, before any is sent."""
+        self._link.send(self._window.greet(hello(self._queue.stream, self._queue.first)))
+
+    def _greeted(self, greeting: bytes) -> None:
+        """Go on behind the last record that the server has, if it is one of ours."""
+        position = parse_answer(greeting)
+        if position is not None:
+            done = position.last - self._queue.first + 1
+            if self._has(done, position):
+                self._window.ordered = True
+                self._skip(done)
+            elif not self._renamed:
+                # another counted in our name: a copy of this machine, or the queue of yesterday
+                self._renamed = True
+                self._rename()
+                self._greet()
+                return
         again = self._window.restart()
         if again:
             self._link.send(again)
+
+    def _has(self, done: int, position: Position) -> bool:
+        """Return whether a server at `position` can have got the oldest `done` records from us."""
+        if done <= 0:
+            return True
+        if done > self._queue.waiting:
+            return False
+        on_the_way = self._window.records
+        if done <= on_the_way:
+            text = self._window.entry(done - 1)
+        else:
+            text = self._queue.next(done - 1 - on_the_way)
+        return None in (text, position.sum) or record_sum(text or b"") == position.sum
+
+    def _skip(self, done: int) -> None:
+        """Release the oldest records, which the server has."""
+        if done <= 0:
+            return
+        self._queue.take(done - self._window.release(done))
+        self.counts.sent += done
+        self._release_from_queue(done)
+
+    def _rename(self) -> None:
+        try:
+            self._queue.rename(os.urandom(STREAM_SIZE))
+        except LogError as error:
+            self._queue_failed(error)
 
     def _send(self, now: float) -> None:
         window, queue, link = self._window, self._queue, self._link
@@ -208,7 +261,7 @@ class Forwarder:
             self._down(now)
             return
         if window.refused and not window.waiting and now >= self._due_at:
-            link.send(window.restart())
+            self._greet()
         # a few large writes rather than one for each answer
         if queue.untaken and (window.room * 4 >= window.size or not window.waiting):
             texts = queue.take(window.room)
@@ -228,6 +281,8 @@ class Forwarder:
             return  # nobody answers lines
         answers = self._window.receive(data)
         self._moved_at = now
+        if answers.greeting is not None:
+            self._greeted(answers.greeting)
         if answers.released:
             self._release(answers, now)
         for trouble, text in answers.troubles.items():
@@ -252,8 +307,11 @@ class Forwarder:
             self._actions.over(*over.difference(answers.troubles))
             if Trouble.DISK_LOW not in answers.troubles:
                 self._actions.over(Trouble.DISK_LOW)
+        self._release_from_queue(answers.released)
+
+    def _release_from_queue(self, amount: int) -> None:
         try:
-            self._queue.release(answers.released)
+            self._queue.release(amount)
         except LogError as error:
             self._queue_failed(error)
 

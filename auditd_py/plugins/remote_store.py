@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from auditd_py.errors import LogError, WireError
 from auditd_py.remote.queue import MemoryQueue
 from auditd_py.remote.store import MAGIC, Found, Ring, capacity, is_old, old_texts
+from auditd_py.remote.stream import STREAM_SIZE
 
 if TYPE_CHECKING:
     from auditd_py.remote.store import Write
@@ -27,7 +28,7 @@ class FileQueue(MemoryQueue):
 
     def __init__(self, path: str, depth: int, *, sync: bool = True) -> None:
         """Open or make the file; raises LogError if that cannot be done."""
-        super().__init__(depth)
+        super().__init__(depth, os.urandom(STREAM_SIZE))
         self.notes: list[str] = []
         self._path = path
         self._sync = sync
@@ -62,9 +63,15 @@ class FileQueue(MemoryQueue):
 
     def in_memory(self) -> MemoryQueue:
         """Return a queue with the same records that has no file, to go on with."""
-        queue = MemoryQueue(self.depth)
+        queue = MemoryQueue(self.depth, self.stream)
+        queue.first = self.first
         queue._texts, queue._taken = self._texts, self._taken  # noqa: SLF001  of its own class
         return queue
+
+    def rename(self, stream: bytes) -> None:
+        """See MemoryQueue. Raises LogError."""
+        super().rename(stream)
+        self._write([self._ring.name(stream)], sync=True)
 
     def close(self) -> None:
         """Close the file."""
@@ -75,7 +82,7 @@ class FileQueue(MemoryQueue):
     def _load(self) -> None:
         data = _read(self._fd)
         if not any(data[: len(MAGIC)]):
-            self._write(self._ring.fresh(), sync=True)
+            self._write([self._ring.name(self.stream), *self._ring.fresh()], sync=True)
             return
         if is_old(data):
             self._import(data)
@@ -88,10 +95,13 @@ class FileQueue(MemoryQueue):
             self._replace([])
             return
         self.notes += [f"{self._path}: {note}" for note in found.notes]
+        self.first, self.stream = found.first, found.stream or self.stream
         if self._ring.size != capacity(self.depth):
             self._replace(found.texts)
-        else:
-            super().put(found.texts)
+            return
+        super().put(found.texts)
+        if not found.stream:
+            self.rename(self.stream)
 
     def _import(self, data: bytes) -> None:
         try:
@@ -110,13 +120,13 @@ class FileQueue(MemoryQueue):
         """Begin a new file with these records, in the place of the old one."""
         self.depth = max(self.depth, len(texts))
         total = sum(map(len, texts)) + 64 * len(texts)
-        self._ring = Ring(max(capacity(self.depth), total))
+        self._ring = Ring(max(capacity(self.depth), total), self.first)
         new = f"{self._path}.new"
         fd = os.open(new, _FLAGS | os.O_CREAT | os.O_TRUNC, 0o600)
         old, self._fd = self._fd, fd
         os.close(old)
         _lock(self._fd)
-        writes = self._ring.fresh()
+        writes = [self._ring.name(self.stream), *self._ring.fresh()]
         writes += self._ring.put(texts)[1]
         self._write(writes, sync=True)
         os.rename(new, self._path)

@@ -9,10 +9,13 @@ class MemoryQueue:
     """At most `depth` records: first those that were taken to be sent, then those that wait.
 
     What was taken stays until it is released, so that `waiting` is all that would be lost.
+    `first` is the number of the oldest record in `stream`, see remote/stream.
     """
 
-    def __init__(self, depth: int) -> None:
+    def __init__(self, depth: int, stream: bytes = b"") -> None:
         self.depth = depth
+        self.stream = stream
+        self.first = 1
         self.most = 0
         self._texts: deque[bytes] = deque()
         self._taken = 0
@@ -45,6 +48,15 @@ class MemoryQueue:
     def release(self, amount: int) -> None:
         """Let go of the oldest records that were taken."""
         self._taken -= amount
+        self.first += amount
+
+    def next(self, place: int) -> bytes:
+        """Return a record that can be taken, by its place from 0 on."""
+        return self._texts[place]
+
+    def rename(self, stream: bytes) -> None:
+        """Count from now on in another stream."""
+        self.stream = stream
 
     def close(self) -> None:
         """Do nothing: a queue on disk has a file to close."""

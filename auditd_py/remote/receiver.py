@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from auditd_py.errors import WireError
 from auditd_py.remote.frame import MAX_TEXT, PREFIX, REPLY, Decoder, Kind, encode
+from auditd_py.remote.stream import parse_hello, printed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +34,6 @@ MAX_SKIPPED: Final = MAX_TEXT  # bytes that may stand before the first header
 _HEAD: Final = struct.Struct("<6sIH").pack  # what all replies of a kind have in common
 _ACK: Final = _HEAD(PREFIX, Kind.ACK, 0)
 _LINE: Final = re.compile(rb"(?:node=\S+ )?type=\S+ msg=audit\(")
-_UNPRINTED: Final = bytes.maketrans(b"\n\0", b"  ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,14 @@ class Batch:
     """What one read of the connection gave.
 
     `texts` are the records in order, not empty, without newline, as a log line holds them. After
-    `error` the connection is of no use; what is in the batch still counts.
+    `error` the connection is of no use; what is in the batch still counts. `hello` is a stream and
+    the number of its next record, see remote/stream: nothing else is in the batch then, and it is
+    answered with `greeting`, or as any heartbeat by a server that does not keep positions.
     """
 
     texts: list[bytes] = field(default_factory=list)
     error: WireError | None = None
+    hello: tuple[bytes, int] | None = None
     _sequences: list[int] = field(default_factory=list)  # of everything that wants a reply
     _silent: frozenset[int] = frozenset()  # places in _sequences that are no record
 
@@ -75,6 +78,10 @@ class Batch:
         if disk_low and self._silent:
             return self.replies(len(self.texts), DISK_ERROR, disk_low=True)
         return _acks(self._sequences, Kind.DISKLOW if disk_low else Kind.ACK)
+
+    def greeting(self, text: bytes) -> bytes:
+        """Return the reply to a `hello`."""
+        return encode(Kind.ACK, self._sequences[0], text)
 
     def replies(self, written: int, refusal: Refusal, *, disk_low: bool = False) -> bytes:
         """Return the replies to a batch whose first `written` records only are in the log."""
@@ -197,10 +204,11 @@ def _sort(batch: Batch, messages: list[Message]) -> None:
                 batch.error = WireError(f"a reply from a client (type {kind:#x})")
                 break
             if kind == Kind.HEARTBEAT:
+                batch.hello = batch.hello or parse_hello(text)
                 text = b""  # noqa: PLW2901
         line = text[:-1] if text.endswith(b"\n") else text
         if b"\n" in line or b"\0" in line:
-            line = line.translate(_UNPRINTED)
+            line = printed(line)
         if line:
             texts.append(line)
         else:
@@ -208,10 +216,12 @@ def _sort(batch: Batch, messages: list[Message]) -> None:
         sequences.append(sequence)
     if silent:
         batch._silent = frozenset(silent)  # noqa: SLF001
+    if len(sequences) > 1:
+        batch.hello = None  # its sender waits for the answer: this is somebody else's heartbeat
 
 
 def _text(line: bytes) -> bytes:
-    return line.removesuffix(b"\n").removesuffix(b"\r").translate(_UNPRINTED)
+    return printed(line.removesuffix(b"\n").removesuffix(b"\r"))
 
 
 def _begun(data: bytes) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from auditd_py.errors import WireError
@@ -23,9 +24,10 @@ from auditd_py.remote.frame import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Iterator
 
 _BEAT: Final = b""  # in the place of a record: a heartbeat
+_GREETING: Final = 0  # the sequence of the first heartbeat of a connection
 _DONE: Final = None  # and a record that was acknowledged after one that was not
 
 
@@ -49,13 +51,14 @@ class Answers:
     """What one read of the connection told.
 
     `released` records, the oldest, need not be kept any longer; `lost` records were refused and
-    are not sent again. `troubles` has each kind once, with the server's words about the first.
+    are not sent again. `greeting` is what the server said to `Window.greet`. `troubles` has each kind once, with the server's words about the first.
     After `error` the connection is of no use: what follows is `Window.restart` with a new one.
     """
 
     released: int = 0
     lost: int = 0
     troubles: dict[Trouble, str] = field(default_factory=dict)
+    greeting: bytes | None = None
     error: WireError | None = None
 
 
@@ -64,12 +67,18 @@ class Window:
 
     `given_up` are the troubles after which a refused record is not sent again. After all others
     it stays, and `restart` sends it anew, with those that have no answer.
+
+    `ordered`, once agreed on with the server after `greet`: it takes nothing after a record it
+    refused until `greet` is said again. So all behind the first refused record stay.
     """
 
     def __init__(self, size: int, given_up: Container[Trouble] = ()) -> None:
         self.size = size
         self.given_up = given_up
         self.waiting = 0  # answers to come
+        self.ordered = False
+        self._greeting = False  # is on the way, and nothing else
+        self._stopped = False  # ordered, and a record was refused
         self._entries: deque[bytes | None] = deque()
         self._refused = 0  # the first entries: refused, and to be sent again
         self._next = 1  # sequence of the next message
@@ -78,17 +87,19 @@ class Window:
     @property
     def room(self) -> int:
         """How many records may be sent now."""
-        return max(0, self.size - len(self._entries)) if not self._refused else 0
+        if self.refused or self._greeting:
+            return 0
+        return max(0, self.size - len(self._entries))
 
     @property
     def refused(self) -> bool:
         """Whether a record was refused and not sent again since; then there is no room."""
-        return self._refused > 0
+        return self._refused > 0 or self._stopped
 
     @property
     def records(self) -> int:
         """How many records are not released."""
-        return sum(1 for entry in self._entries if entry != _BEAT)
+        return sum(1 for _ in self._unreleased())
 
     def send(self, texts: list[bytes]) -> bytes:
         """Return the messages of more records, at most `room`, as `fits` makes them, not empty."""
@@ -106,15 +117,39 @@ class Window:
         self._next = (self._next + 1) & MAX_SEQUENCE
         return data
 
+    def greet(self, text: bytes) -> bytes:
+        """Return a heartbeat with `text`, the first message of a connection.
+
+        Also on the same one, if no answers are to come. Nothing else is sent before its answer
+        is there; `restart` follows.
+        """
+        self._decoder = Decoder()
+        self.waiting, self._greeting, self.ordered = 1, True, False
+        return encode(Kind.HEARTBEAT, _GREETING, text)
+
+    def entry(self, place: int) -> bytes | None:
+        """Return a record that is not released by its place, from 0 on."""
+        return next(islice(self._unreleased(), place, None), None)
+
+    def release(self, amount: int) -> int:
+        """Forget at most so many records, the oldest: the server has them; return how many."""
+        entries = list(self._unreleased())
+        self._entries = deque(entries[amount:])
+        return min(amount, len(entries))
+
+    def _unreleased(self) -> Iterator[bytes | None]:
+        return (entry for entry in self._entries if entry != _BEAT)
+
     def restart(self) -> bytes:
         """Return the messages of all that was not acknowledged: on a new connection.
 
         Also on the same one, if no answers are to come.
         """
         self._decoder = Decoder()
-        self._entries = deque(entry for entry in self._entries if entry != _BEAT)
+        self._entries = deque(self._unreleased())
         texts = [entry for entry in self._entries if entry is not _DONE]
         self._refused = 0
+        self._greeting = self._stopped = False
         self.waiting = len(texts)
         data = encode_records(texts, self._next)
         self._next = (self._next + len(texts)) & MAX_SEQUENCE
@@ -127,6 +162,12 @@ class Window:
         for kind, sequence, text in self._decoder.take(data):
             if kind == Kind.ENDING:
                 answers.troubles.setdefault(Trouble.REMOTE_ENDING, _words(text, "it ends"))
+            elif self._greeting:
+                if kind != Kind.ACK or sequence != _GREETING:
+                    answers.error = WireError(f"an answer of type {kind:#x} to the first heartbeat")
+                    return answers
+                answers.greeting, self._greeting, self.waiting = text, False, 0
+                expected = self._next
             elif not self.waiting or sequence != expected:
                 answers.error = WireError(f"an answer to message {sequence}, not {expected}")
                 return answers
@@ -152,11 +193,13 @@ class Window:
             answers.troubles.setdefault(trouble, _words(text, f"type {kind:#x}"))
         if trouble is None or not kind & FATAL:
             self._done(answers)  # a warning: the record was written
-        elif trouble in self.given_up:
+        elif trouble in self.given_up and not self._stopped:
             answers.lost += 1
             self._done(answers)
+            self._stopped = self.ordered
         else:
             self._refused += 1
+            self._stopped = self.ordered
             self._pass_done(answers)
         return True
 

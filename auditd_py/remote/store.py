@@ -4,6 +4,7 @@ The file is a ring of entries behind a page of its own:
 
     0     magic, bytes of the ring (u64)
     512   head: generation, number, offset (u64 each), crc32 of these; again at 1024
+    1536  name of the stream (16 bytes, see remote/stream), its crc32
     4096  the ring: entries of magic, length (u32), number (u64), crc32, text
 
 Numbers count records for ever. The next entry of the queue is the one with the next number: one
@@ -33,6 +34,8 @@ BYTES_PER_RECORD: Final = 2048  # of the ring; records are about 300 bytes, some
 _FILE: Final = struct.Struct("<17s7xQ")
 _HEAD: Final = struct.Struct("<QQQI")
 _HEADS: Final = (512, 1024)
+_STREAM: Final = struct.Struct("<16sI")
+_STREAM_AT: Final = 1536
 _ENTRY: Final = struct.Struct("<4sIQI")
 _ENTRY_MAGIC: Final = b"\xa5Qe\x01"
 _WRAP: Final = 0xFFFFFFFF  # as a length: the next entry is at the beginning of the ring
@@ -51,9 +54,14 @@ def capacity(depth: int) -> int:
 
 @dataclass(slots=True)
 class Found:
-    """What a file holds. `damaged` entries could not be read; `notes` are for people."""
+    """What a file holds. `damaged` entries could not be read; `notes` are for people.
+
+    `first` is the number of the first text in `stream`, which is empty if it cannot be told.
+    """
 
     texts: list[bytes] = field(default_factory=list)
+    first: int = field(default=1, compare=False)
+    stream: bytes = field(default=b"", compare=False)
     damaged: int = 0
     notes: list[str] = field(default_factory=list)
 
@@ -61,14 +69,14 @@ class Found:
 class Ring:
     """Where entries go. It does not write: it says what is to be written, and in which order."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, first: int = 1) -> None:
         self.size = size
         self.used = 0
         # of each entry: the number and the offset after it, and the bytes that its end frees
         self._entries: deque[tuple[int, int, int]] = deque()
-        self._number = 1  # of the next entry
+        self._number = first  # of the next entry
         self._tail = 0
-        self._head = (1, 0)  # number and offset of the oldest entry
+        self._head = (first, 0)  # number and offset of the oldest entry
         self._generation = 0
 
     @property
@@ -80,6 +88,10 @@ class Ring:
         """Return the writes that make an empty file a queue."""
         head = self._write_head()
         return [(RING - 1, b"\0"), head, self._write_head(), (0, _FILE.pack(MAGIC, self.size))]
+
+    def name(self, stream: bytes) -> Write:
+        """Return the write that names the stream its numbers belong to."""
+        return _STREAM_AT, _STREAM.pack(stream, crc32(stream))
 
     def put(self, texts: list[bytes]) -> tuple[int, list[Write]]:
         """Return how many of `texts` there is room for, and what to write for them."""
@@ -138,8 +150,12 @@ class Ring:
             end = at + _ENTRY.size + len(text)
             freed = (at - self._tail) % self.size + end - at
             self._add(self._number + missed, end, freed)
+        found.first = head[1]
         if found.damaged:
             found.notes.append(f"{found.damaged} records are damaged and lost")
+        else:
+            stream, check = _STREAM.unpack_from(data, _STREAM_AT)
+            found.stream = stream if check == crc32(stream) and any(stream) else b""
         return found
 
     def _add(self, number: int, end: int, freed: int) -> None:

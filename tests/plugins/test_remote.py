@@ -83,6 +83,9 @@ class Server:
             if not data:
                 break
             batch = receiver.feed(data)
+            if batch.hello:
+                client.sendall(batch.written())  # as the C daemon does
+                continue
             self.beats += len(batch._silent)
             replies = self.answer(batch)
             if replies is not None:
