@@ -175,7 +175,7 @@ class Collector:
         """Tell a client which of its records is the last one in the log."""
         for other in self.clients:
             if other is not client and other.stream_name == name:
-                other.abort("it connected again")  # what it still sends would come twice
+                other.replace("it connected again")  # what it still sends would come twice
         client.stream_name = name
 
         def agree(found: asyncio.Future[tuple[Stream, Position] | None]) -> None:
@@ -335,7 +335,7 @@ class Client(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    def abort(self, reason: str) -> None:
+    def replace(self, reason: str) -> None:
         """Take no more from it, and close the connection at once."""
         log.info("client is disconnected", addr=self.address, reason=reason)
         self._failed = True
