@@ -1,0 +1,302 @@
+"""What a search looks for: criteria that an event must all meet, and what to find in bytes first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from auditd_py.record.fields import enriched_names, full_path
+from auditd_py.record.record import type_number
+from auditd_py.search.subject import UNSET, Subject
+from auditd_py.tables.machines import MACHINES
+from auditd_py.tables.record_types import type_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from auditd_py.record.event import Event
+
+    Test = Callable[[Subject], bool]
+
+Who = int | bytes  # an id, or a name that only the enriched part of records knows
+
+MOST_NEEDLES: Final = 3  # more are slower to look for than to read all
+
+_USERS: Final = {
+    "auid": ("auid",),
+    "uid": ("uid",),
+    "euid": ("euid",),
+    "any_uid": ("uid", "euid", "auid"),
+}
+_GROUPS: Final = {"gid": ("gid",), "egid": ("egid",), "any_gid": ("gid", "egid")}
+
+
+@dataclass(slots=True)
+class Query:
+    """The criteria of a search; None, or empty, asks for nothing.
+
+    Texts match as a part of what an event says, with `exact` as all of it. `start` and `end` are
+    seconds since 1970, both included.
+    """
+
+    start: int | None = None
+    end: int | None = None
+    serial: int | None = None
+    types: frozenset[int] = frozenset()
+    nodes: frozenset[bytes] = frozenset()
+    key: bytes | None = None
+    file: bytes | None = None
+    exe: bytes | None = None
+    comm: bytes | None = None
+    host: bytes | None = None
+    terminal: bytes | None = None
+    vm: bytes | None = None
+    vm_uuid: bytes | None = None
+    subject: bytes | None = None
+    object: bytes | None = None
+    context: bytes | None = None  # of the subject or of the object
+    arch: int | None = None
+    syscall: int | str | None = None  # a number, or a name on whatever machine
+    exit: int | None = None
+    success: bool | None = None
+    pid: int | None = None
+    ppid: int | None = None
+    session: int | None = None
+    auid: Who | None = None
+    uid: Who | None = None
+    euid: Who | None = None
+    any_uid: Who | None = None
+    gid: Who | None = None
+    egid: Who | None = None
+    any_gid: Who | None = None
+    exact: bool = False
+    _tests: list[Test] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def everything(self) -> bool:
+        """Whether all events are wanted."""
+        return self == Query(exact=self.exact)
+
+    def in_time(self, seconds: int) -> bool:
+        """Say whether a second is in the range that is asked for."""
+        return (self.start is None or seconds >= self.start) and (
+            self.end is None or seconds <= self.end
+        )
+
+    def matches(self, event: Event) -> bool:
+        """Say whether an event meets all criteria."""
+        records = event.records
+        if not self.in_time(records[0].seconds):
+            return False
+        if self.serial is not None and records[0].serial != self.serial:
+            return False
+        if self.nodes and records[0].node not in self.nodes:
+            return False
+        if self.types and not any(type_number(r.type_name) in self.types for r in records):
+            return False
+        if self._tests is None:
+            self._tests = self._made_tests()
+        if not self._tests:
+            return True
+        subject = Subject(event)
+        return all(test(subject) for test in self._tests)
+
+    def needles(self) -> list[bytes]:
+        """Return byte strings of which one at least is in each event that matches.
+
+        They are those of the criterion that is likely to be the rarest; empty if none of the
+        criteria can be found in bytes.
+        """
+        for criterion in _RAREST_FIRST:
+            found = criterion(self)
+            if found:
+                return found
+        return []
+
+    def _made_tests(self) -> list[Test]:
+        tests: list[Test] = []
+        for name in ("arch", "exit", "success", "pid", "ppid"):
+            wanted = getattr(self, name)
+            if wanted is not None:
+                tests.append(_equal(name, wanted))
+        if self.session is not None:
+            tests.append(_equal("ses", self.session & UNSET))
+        if self.syscall is not None:
+            tests.append(_syscall_test(self.syscall))
+        for criterion, names in (*_USERS.items(), *_GROUPS.items()):
+            who = getattr(self, criterion)
+            if who is not None:
+                tests.append(_who_test(who, names))
+        for name in ("comm", "exe", "terminal", "vm", "vm_uuid"):
+            wanted = getattr(self, name)
+            if wanted is not None:
+                tests.append(self._text_test(name, wanted))
+        if self.key is not None:
+            tests.append(self._any_test(self.key, lambda found: found.keys))
+        if self.host is not None:
+            tests.append(self._any_test(self.host, _hosts))
+        if self.file is not None:
+            tests.append(self._any_test(self.file, _file_names))
+        if self.subject is not None:
+            tests.append(self._any_test(self.subject, lambda found: found.subjects))
+        if self.object is not None:
+            tests.append(self._any_test(self.object, lambda found: found.objects))
+        if self.context is not None:
+            tests.append(self._any_test(self.context, lambda f: [*f.subjects, *f.objects]))
+        return tests
+
+    def _text_test(self, name: str, wanted: bytes) -> Test:
+        if self.exact:
+            return lambda found: getattr(found, name) == wanted
+        return lambda found: (value := getattr(found, name)) is not None and wanted in value
+
+    def _any_test(self, wanted: bytes, values: Callable[[Subject], list[bytes]]) -> Test:
+        if self.exact:
+            return lambda found: wanted in values(found)
+        return lambda found: any(wanted in value for value in values(found))
+
+
+def _equal(name: str, wanted: object) -> Test:
+    return lambda found: getattr(found, name) == wanted
+
+
+def _syscall_test(wanted: int | str) -> Test:
+    if isinstance(wanted, int):
+        return lambda found: found.syscall == wanted
+    from auditd_py.tables.syscalls import syscall_name
+
+    return lambda found: (
+        found.arch is not None
+        and found.syscall is not None
+        and syscall_name(found.arch, found.syscall) == wanted
+    )
+
+
+def _who_test(who: Who, names: tuple[str, ...]) -> Test:
+    if isinstance(who, int):
+        number = who & UNSET
+        if names == ("gid",):  # of groups that were added or removed too
+            return lambda found: number in (found.gid, found.group_id)
+        return lambda found: any(getattr(found, name) == number for name in names)
+    fields = [name.encode("ascii") for name in names]
+    return lambda found: any(
+        who in (named.get(name) for name in fields)
+        for named in map(enriched_names, found.records)
+    )
+
+
+def _hosts(found: Subject) -> list[bytes]:
+    host = found.host
+    return [*found.addresses, *([] if host is None else [host])]
+
+
+def _file_names(found: Subject) -> list[bytes]:
+    """Return all names of files and the working directory; relative ones in both forms."""
+    cwd = found.cwd
+    names = [] if cwd is None else [cwd]
+    for file in found.files:
+        names.append(file.name)
+        if cwd is not None and file.name[:1] not in (b"/", b"(", b""):
+            names += (cwd.rstrip(b"/") + b"/" + file.name, full_path(file.name, cwd))
+    return names
+
+
+# how each criterion is found in the bytes of a line
+
+
+def _serial_needles(query: Query) -> list[bytes]:
+    return [] if query.serial is None else [b":%d)" % query.serial]
+
+
+def _written(text: bytes | None) -> list[bytes]:
+    """Return a text as it may be written: as it is, and in the kernel's hex."""
+    if not text:
+        return []
+    coded = text.hex().upper().encode("ascii")
+    plain = b'"' not in text and text.isascii() and not any(c < 0x21 or c == 0x7F for c in text)
+    return [text, coded] if plain else [coded, text]
+
+
+def _file_needles(query: Query) -> list[bytes]:
+    # a name may be written after its directory: what follows the last slash is in one piece
+    return _written((query.file or b"").rstrip(b"/").rpartition(b"/")[2].lstrip(b"."))
+
+
+def _host_needles(query: Query) -> list[bytes]:
+    # addresses of sockets are in hex: those of inet and inet6
+    return [] if not query.host else [query.host, b"saddr=0200", b"saddr=0A00"]
+
+
+def _plain_needles(query: Query) -> list[bytes]:
+    for text in (query.vm_uuid, query.terminal, query.context, query.subject, query.object):
+        if text:
+            return [text]
+    return []
+
+
+def _syscall_needles(query: Query) -> list[bytes]:
+    if query.syscall is None:
+        return []
+    if isinstance(query.syscall, int):
+        return [b"syscall=%d" % query.syscall]
+    from auditd_py.tables.syscalls import numbers
+
+    tables = {table for _, table in MACHINES.values()} | {"x32"}
+    known = {numbers(table).get(query.syscall) for table in tables}
+    return sorted(b"syscall=%d" % number for number in known if number is not None)
+
+
+def _numbers(name: bytes, number: int | None) -> list[bytes]:
+    return [] if number is None else [b"%b=%d" % (name, number)]
+
+
+def _who_needles(query: Query) -> list[bytes]:
+    for criterion, names in (*_USERS.items(), *_GROUPS.items()):
+        who = getattr(query, criterion)
+        if who is None:
+            continue
+        # auid= and euid= end in it
+        ending = names[0].encode("ascii") if len(names) == 1 else names[0][-3:].encode("ascii")
+        if isinstance(who, bytes):
+            return [ending.upper() + b'="' + who + b'"']
+        number = who & UNSET
+        found = [b"%b=%d" % (ending, number)]
+        if number > UNSET >> 1:
+            found.append(b"%b=%d" % (ending, number - UNSET - 1))
+        if ending == b"gid":
+            found.append(b" id=%d" % number)
+        return found
+    return []
+
+
+def _type_needles(query: Query) -> list[bytes]:
+    found = []
+    for number in sorted(query.types):
+        name = type_name(number).encode("ascii")
+        found += [b"type=%b " % name]
+        found += [] if name.startswith(b"UNKNOWN") else [b"type=UNKNOWN[%d]" % number]
+    return found
+
+
+def _node_needles(query: Query) -> list[bytes]:
+    return sorted(b"node=%b " % node for node in query.nodes)
+
+
+_RAREST_FIRST: Final[tuple[Callable[[Query], list[bytes]], ...]] = (
+    _serial_needles,
+    lambda query: _written(query.key),
+    _file_needles,
+    lambda query: _written(query.vm),
+    lambda query: _written(query.exe),
+    lambda query: _written(query.comm),
+    lambda query: _numbers(b"pid", query.pid),
+    lambda query: _numbers(b"ppid", query.ppid),
+    lambda query: _numbers(b"ses", query.session) if query.session != -1 else [],
+    _host_needles,
+    _plain_needles,
+    lambda query: _numbers(b"exit", query.exit) if query.exit else [],
+    _type_needles,
+    _syscall_needles,
+    _who_needles,
+    _node_needles,
+)
