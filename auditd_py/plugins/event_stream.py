@@ -10,11 +10,11 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from auditd_py.plugins.decode import Decoder
 from auditd_py.plugins.input import Input
 from auditd_py.plugins.live import LiveEvents
-from auditd_py.plugins.local_names import local_names
-from auditd_py.plugins.schema_own import OwnSchema
+from auditd_py.record.decode import Decoder
+from auditd_py.record.local_names import local_names
+from auditd_py.record.schema_own import OwnSchema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from auditd_py.plugins.decode import (
+from auditd_py.record.decode import (
     UNSET,
     call_json,
     keys_in,
@@ -18,7 +18,7 @@ from auditd_py.plugins.decode import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from auditd_py.plugins.decode import Decoded
+    from auditd_py.record.decode import Decoded
 
 # system calls, by what they do to files, processes and connections
 _CALLS: Final = {

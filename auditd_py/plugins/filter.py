@@ -14,10 +14,10 @@ from auditd_py.plugins.child import Child
 from auditd_py.plugins.filter_file import read_filter
 from auditd_py.plugins.input import Input
 from auditd_py.plugins.live import LiveEvents
-from auditd_py.plugins.local_names import local_names
 from auditd_py.plugins.system_log import teller
 from auditd_py.plugins.wire import message
 from auditd_py.record.interpret import Interpreter
+from auditd_py.record.local_names import local_names
 from auditd_py.record.record import parse_record, type_number
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ import time
 from typing import TYPE_CHECKING, Final, Protocol
 
 from auditd_py.errors import WireError
-from auditd_py.plugins.decode import Decoder
 from auditd_py.plugins.input import Input
 from auditd_py.plugins.json_sinks import FORMS, sink_maker
 from auditd_py.plugins.live import LiveEvents
-from auditd_py.plugins.local_names import local_names
 from auditd_py.plugins.outlet import Outlet
 from auditd_py.plugins.system_log import teller
+from auditd_py.record.decode import Decoder
+from auditd_py.record.local_names import local_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +74,7 @@ def schema_of(name: str) -> Schema:
         from auditd_py.plugins.schema_ocsf import OcsfSchema
 
         return OcsfSchema(decoder)
-    from auditd_py.plugins.schema_own import OwnSchema
+    from auditd_py.record.schema_own import OwnSchema
 
     return OwnSchema(decoder)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from auditd_py.plugins.decode import Decoder, Stamps, to_json
 from auditd_py.plugins.facts import Facts, facts_of, identity, rest_json
+from auditd_py.record.decode import Decoder, Stamps, to_json
 
 if TYPE_CHECKING:
     from auditd_py.record.event import Event

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from auditd_py.plugins.decode import Decoder, to_json
 from auditd_py.plugins.facts import Facts, facts_of, identity, rest_json
+from auditd_py.record.decode import Decoder, to_json
 
 if TYPE_CHECKING:
     from auditd_py.record.event import Event

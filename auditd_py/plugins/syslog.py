@@ -74,7 +74,7 @@ def raw_line(line: bytes) -> bytes:
 def interpreter() -> Callable[[bytes], bytes]:
     """Return the function that makes the line of `interpret`: values by name, local time."""
     # late: most run without
-    from auditd_py.plugins.local_names import local_names
+    from auditd_py.record.local_names import local_names
     from auditd_py.record.show import InterpretedText
 
     known = InterpretedText(local_names(), lambda _seconds: b"")

@@ -114,46 +114,39 @@ class Query:
         return []
 
     def _made_tests(self) -> list[Test]:
-        tests: list[Test] = []
-        for name in ("arch", "exit", "success", "pid", "ppid"):
-            wanted = getattr(self, name)
-            if wanted is not None:
-                tests.append(_equal(name, wanted))
+        tests = [
+            _equal(name, wanted)
+            for name in ("arch", "exit", "success", "pid", "ppid")
+            if (wanted := getattr(self, name)) is not None
+        ]
         if self.session is not None:
             tests.append(_equal("ses", self.session & UNSET))
         if self.syscall is not None:
             tests.append(_syscall_test(self.syscall))
-        for criterion, names in (*_USERS.items(), *_GROUPS.items()):
-            who = getattr(self, criterion)
-            if who is not None:
-                tests.append(_who_test(who, names))
-        for name in ("comm", "exe", "terminal", "vm", "vm_uuid"):
-            wanted = getattr(self, name)
-            if wanted is not None:
-                tests.append(self._text_test(name, wanted))
-        if self.key is not None:
-            tests.append(self._any_test(self.key, lambda found: found.keys))
-        if self.host is not None:
-            tests.append(self._any_test(self.host, _hosts))
-        if self.file is not None:
-            tests.append(self._any_test(self.file, _file_names))
-        if self.subject is not None:
-            tests.append(self._any_test(self.subject, lambda found: found.subjects))
-        if self.object is not None:
-            tests.append(self._any_test(self.object, lambda found: found.objects))
-        if self.context is not None:
-            tests.append(self._any_test(self.context, lambda f: [*f.subjects, *f.objects]))
+        tests += [
+            _who_test(who, names)
+            for criterion, names in (*_USERS.items(), *_GROUPS.items())
+            if (who := getattr(self, criterion)) is not None
+        ]
+        tests += [
+            self._text_test(values, wanted)
+            for name, values in _TEXTS.items()
+            if (wanted := getattr(self, name)) is not None
+        ]
         return tests
 
-    def _text_test(self, name: str, wanted: bytes) -> Test:
-        if self.exact:
-            return lambda found: getattr(found, name) == wanted
-        return lambda found: (value := getattr(found, name)) is not None and wanted in value
-
-    def _any_test(self, wanted: bytes, values: Callable[[Subject], list[bytes]]) -> Test:
+    def _text_test(self, values: Callable[[Subject], list[bytes]], wanted: bytes) -> Test:
         if self.exact:
             return lambda found: wanted in values(found)
         return lambda found: any(wanted in value for value in values(found))
+
+
+def _one(name: str) -> Callable[[Subject], list[bytes]]:
+    def values(found: Subject) -> list[bytes]:
+        value = getattr(found, name)
+        return [] if value is None else [value]
+
+    return values
 
 
 def _equal(name: str, wanted: object) -> Test:
@@ -180,8 +173,7 @@ def _who_test(who: Who, names: tuple[str, ...]) -> Test:
         return lambda found: any(getattr(found, name) == number for name in names)
     fields = [name.encode("ascii") for name in names]
     return lambda found: any(
-        who in (named.get(name) for name in fields)
-        for named in map(enriched_names, found.records)
+        who in (named.get(name) for name in fields) for named in map(enriched_names, found.records)
     )
 
 
@@ -200,6 +192,20 @@ def _file_names(found: Subject) -> list[bytes]:
             names += (cwd.rstrip(b"/") + b"/" + file.name, full_path(file.name, cwd))
     return names
 
+
+_TEXTS: Final[dict[str, Callable[[Subject], list[bytes]]]] = {
+    "comm": _one("comm"),
+    "exe": _one("exe"),
+    "terminal": _one("terminal"),
+    "vm": _one("vm"),
+    "vm_uuid": _one("vm_uuid"),
+    "key": lambda found: found.keys,
+    "host": _hosts,
+    "file": _file_names,
+    "subject": lambda found: found.subjects,
+    "object": lambda found: found.objects,
+    "context": lambda found: [*found.subjects, *found.objects],
+}
 
 # how each criterion is found in the bytes of a line
 

@@ -147,7 +147,9 @@ class Scan:
 
     def end(self) -> Iterator[Event]:
         """Give the events that are open still."""
-        yield from self._found(_in_order(self._open.values()) if self.sparse else self._assembler.end())
+        yield from self._found(
+            _in_order(self._open.values()) if self.sparse else self._assembler.end()
+        )
         self._open.clear()
 
     def _found(self, events: Iterable[Event]) -> Iterator[Event]:

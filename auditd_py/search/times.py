@@ -72,9 +72,9 @@ def _time_of(words: list[str], now: float, booted: float, *, end: bool) -> int:
     return _checked(_seconds(year, month, date, hour, minute, second), words)
 
 
-def _seconds(year: int, month: int, day: int, hour: int, minute: int, second: int) -> int:
+def _seconds(year: int, month: int, day: int, *clock: int) -> int:
     try:
-        return int(time.mktime((year, month, day, hour, minute, second, 0, 0, -1)))
+        return int(time.mktime(time.struct_time((year, month, day, *clock, 0, 0, -1))))
     except (OverflowError, ValueError):
         raise TimeError(f"{year}-{month}-{day} is no date of this machine's clock") from None
 

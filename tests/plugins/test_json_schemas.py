@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditd_py.plugins import schema_own
-from auditd_py.plugins.decode import Decoder
 from auditd_py.plugins.live import LiveEvents
 from auditd_py.plugins.schema_ecs import EcsSchema
 from auditd_py.plugins.schema_ocsf import VERSION, OcsfSchema
-from auditd_py.plugins.schema_own import OwnSchema
+from auditd_py.record import schema_own
+from auditd_py.record.decode import Decoder
 from auditd_py.record.interpret import Names
+from auditd_py.record.schema_own import OwnSchema
 from tests.plugins.records import golden
 
 SCHEMAS = {"own": OwnSchema, "ecs": EcsSchema, "ocsf": OcsfSchema}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from auditd_py.plugins.decode import (
+from auditd_py.record.decode import (
     Decoder,
     Stamps,
     call_json,
@@ -16,7 +16,7 @@ from auditd_py.plugins.decode import (
 )
 
 if TYPE_CHECKING:
-    from auditd_py.plugins.decode import Decoded
+    from auditd_py.record.decode import Decoded
     from auditd_py.record.event import Event
 
 
