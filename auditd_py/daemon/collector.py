@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING, Final, cast
 import structlog
 
 from auditd_py.config.hosts_access import ALLOW, DENY, may_connect
-from auditd_py.daemon.positions import Origin
-from auditd_py.log.incident import Condition
+from auditd_py.daemon.intake import Intake
 from auditd_py.netlink.uapi import RecordType
-from auditd_py.remote.receiver import DISK_ERROR, DISK_FULL, SUSPENDED, Receiver, ending
-from auditd_py.remote.stream import answer, record_sum
+from auditd_py.remote.receiver import Receiver, ending
 from auditd_py.tables.record_types import type_number
 
 if TYPE_CHECKING:
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from auditd_py.daemon.pipeline import Pipeline
     from auditd_py.daemon.positions import Stream
     from auditd_py.remote.receiver import Batch
-    from auditd_py.remote.stream import Position
 
 _PROBE_S: Final = 3.0  # for an old connection of the same address to prove that it lives
 _LAST_ACK: Final = 56  # tcpi_last_ack_recv in struct tcp_info (linux/tcp.h), milliseconds
@@ -70,7 +67,7 @@ class Collector:
         self.log_file = log_file
         self._pipeline = pipeline
         self._dispatcher = dispatcher
-        self._writes = writes
+        self._intake = Intake(log_file, writes, self._log_is_full)
         self._server: asyncio.Server | None = None
         self._full = False
 
@@ -113,6 +110,7 @@ class Collector:
         if self._server is None:
             return
         self._server.close()
+        self._intake.hand_over()
         await self.log_file.settle()
         for client in list(self.clients):
             client.say_ending()
@@ -150,54 +148,18 @@ class Collector:
     def take(self, client: Client, batch: Batch) -> None:
         """Write the records of a batch, and answer it when that is done."""
         texts = batch.texts
-        if batch.hello is not None and self._writes():
-            self._greet(client, batch, *batch.hello)
-        elif not texts or not self._writes():
-            client.send(batch.written())
+        if batch.hello is not None:
+            self._intake.greet(client, self.clients, batch)
         else:
-            lines = b"\n".join(texts) + b"\n"
-            done = (
-                (lambda written: self._answer(client, batch, written))
-                if batch.wants_reply
-                else None
-            )
-            origin = Origin(client.stream, record_sum(texts[-1])) if client.stream else None
-            self.log_file.append(lines, len(texts), done, origin)
-            if self.log_file.full:
-                self._full = True
-                for one in self.clients:
-                    one.pause_reading()
+            self._intake.take(client, batch)
         if texts and self.config.distribute_network and self._dispatcher.active:
             lines = b"\n".join(texts) + b"\n"
             self._dispatcher.give(lines, [_type_of(text) for text in texts], 1)
 
-    def _greet(self, client: Client, batch: Batch, name: bytes, following: int) -> None:
-        """Tell a client which of its records is the last one in the log."""
-        for other in self.clients:
-            if other is not client and other.stream_name == name:
-                other.replace("it connected again")  # what it still sends would come twice
-        client.stream_name = name
-
-        def agree(found: asyncio.Future[tuple[Stream, Position] | None]) -> None:
-            at = found.result() if client.stream_name == name else None
-            client.stream = at[0] if at else None
-            client.send(batch.greeting(answer(at[1])) if at else batch.written())
-
-        self.log_file.position(name, following).add_done_callback(agree)
-
-    def _answer(self, client: Client, batch: Batch, written: int) -> None:
-        low = Condition.SPACE_LEFT in self.log_file.space.crossed
-        if written == len(batch.texts):
-            client.send(batch.written(disk_low=low))
-            return
-        client.counters.unwritten += len(batch.texts) - written
-        if self.log_file.suspended:
-            refusal = SUSPENDED
-        elif Condition.DISK_FULL in self.log_file.space.crossed:
-            refusal = DISK_FULL
-        else:
-            refusal = DISK_ERROR
-        client.send(batch.replies(written, refusal, disk_low=low))
+    def _log_is_full(self) -> None:
+        self._full = True
+        for client in self.clients:
+            client.pause_reading()
 
     async def admits(self, client: Client) -> str:
         """Return why a connection is refused, by the word of DAEMON_ACCEPT; empty if it is not."""
