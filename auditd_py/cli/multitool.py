@@ -17,6 +17,7 @@ TOOLS: Final = {
     "auditctl": "auditd_py.cli.auditctl",
     "auditd": "auditd_py.cli.auditd",
     "augenrules": "auditd_py.cli.augenrules",
+    "ausearch": "auditd_py.cli.ausearch",
     "ausyscall": "auditd_py.cli.ausyscall",
 }
 

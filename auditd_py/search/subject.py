@@ -49,6 +49,7 @@ _socket_path = re.compile(rb"path=(.*) \}", re.DOTALL).search
 _IDS: Final = frozenset(
     ("auid", "uid", "euid", "suid", "fsuid", "gid", "egid", "sgid", "fsgid", "ses", "pid", "ppid")
 )
+_KERNELS: Final = frozenset({b"gid", b"egid", b"euid", b"suid", b"fsuid", b"sgid", b"fsgid"})
 _NUMBERS: Final = _IDS | {"syscall", "exit"}
 _DECODED: Final = frozenset(("exe", "comm", "vm", "acct"))
 _PLAIN: Final = frozenset(("op", "uuid", "addr", "hostname", "data"))
@@ -211,8 +212,11 @@ def _read_any(found: Subject, record: Record) -> None:
             said[name] = value
     if identity is not None and number not in _AVCS:
         said[b"uid"] = identity  # the message's own goes before that of who sent it
+    by_program = 1100 <= number < 1300 or number >= 2100
     for name, value in said.items():
-        _take(found, name.decode("ascii"), value)
+        # other ids in a program's message are not those of who did it
+        if not (by_program and name in _KERNELS):
+            _take(found, name.decode("ascii"), value)
     if b"success" in said:
         found.success = said[b"success"].rstrip(b",)") not in _FAILED
     elif found.success is None and (result := said.get(b"res", said.get(b"result"))):

@@ -1,0 +1,189 @@
+"""ausearch: finds events in audit logs and shows them."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from auditd_py import __version__
+from auditd_py.cli.ausearch_words import Options, UsageError, parse_words
+from auditd_py.errors import AuditError
+from auditd_py.search.reader import blocks, from_time, open_file, open_log
+from auditd_py.search.scan import Scan
+from auditd_py.search.settings import reader_settings
+from auditd_py.search.times import TimeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from auditd_py.record.event import Event
+    from auditd_py.search.output import Writer
+    from auditd_py.search.reader import LogFile
+
+FOUND: Final = 0
+NOT_FOUND: Final = 1
+ERROR: Final = 1
+
+_BUFFER: Final = 1 << 16  # bytes of output that wait for more
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ausearch with `arguments`, the process's own by default; return the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    _use_locale()
+    try:
+        options = parse_words(words)
+        if not words or options.help:
+            from auditd_py.cli.ausearch_help import USAGE
+
+            sys.stdout.write(USAGE)
+            return FOUND if words else ERROR
+        if options.version:
+            sys.stdout.write(f"ausearch version {__version__}\n")
+            return FOUND
+        _set_times(options)
+        return Search(options).run()
+    except (UsageError, TimeError) as error:
+        sys.stderr.write(f"{error}\n")
+        if more := getattr(error, "more", ""):
+            sys.stderr.write(f"{more}\n")
+        return ERROR
+    except AuditError as error:
+        sys.stderr.write(f"Error - {error}\n")
+        return ERROR
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return ERROR
+    except KeyboardInterrupt:
+        return 130
+
+
+def _use_locale() -> None:
+    import _locale  # the module `locale` takes five times as long to load
+
+    try:
+        _locale.setlocale(_locale.LC_TIME, "")
+    except _locale.Error:
+        pass  # the locale is not installed: that of C
+
+
+def _set_times(options: Options) -> None:
+    from auditd_py.search import times
+
+    now = time.time()
+    booted = now - time.clock_gettime(time.CLOCK_BOOTTIME)
+    if options.start:
+        options.query.start = times.start_time(options.start, now, booted)
+    if options.end:
+        options.query.end = times.end_time(options.end, now, booted)
+
+
+class Search:
+    """One run."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.settings = None if options.input else reader_settings()
+        self.found = 0
+        self.junk = 0
+        self._waiting: list[bytes] = []
+        self._held = 0
+
+    def run(self) -> int:
+        """Search and show; return the exit status."""
+        options = self.options
+        for note in options.notes:
+            self.say(note)
+        files = self.files()
+        write = _writer(options)
+        timeout_s = options.timeout_s or (self.settings.timeout_s if self.settings else 2)
+        scan = Scan(options.query, timeout_s, on_junk=self.take_junk, sparsely=_is_long(files))
+        for event in self.events(files, scan):
+            self.found += 1
+            self.put(write(event))
+            if options.just_one:
+                break
+        self.flush()
+        if self.junk:
+            self.say(f"{self.junk} lines are no records")
+        if not self.found and options.format != "raw":
+            self.say("<no matches>")
+        return FOUND if self.found else NOT_FOUND
+
+    def files(self) -> list[LogFile]:
+        """Open what is to be read."""
+        options = self.options
+        if options.input:
+            if os.path.isdir(options.input):
+                path = os.path.join(options.input, "audit.log")
+                self.say(f"NOTE - using logs in {options.input}")
+                return from_time(open_log(path), options.query.start)
+            return [open_file(options.input)]
+        if not options.input_logs and stat.S_ISFIFO(os.fstat(0).st_mode):
+            return [open_file("/dev/stdin")]
+        assert self.settings is not None
+        for problem in self.settings.problems:
+            self.say(problem)
+        return from_time(open_log(self.settings.log_file), options.query.start)
+
+    def events(self, files: list[LogFile], scan: Scan) -> Iterator[Event]:
+        """Give the events of all files that match."""
+        for file in files:
+            for data, end in blocks(file, self.say):
+                if end:
+                    yield from scan.feed(data, end)
+                else:
+                    yield from scan.end()
+                    self.flush()
+            file.close()
+        yield from scan.end()
+
+    def put(self, text: bytes) -> None:
+        """Write, now or with what follows."""
+        self._waiting.append(text)
+        self._held += len(text)
+        if self._held > _BUFFER or self.options.line_buffered:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write all that waits."""
+        data = memoryview(b"".join(self._waiting))
+        self._waiting.clear()
+        self._held = 0
+        while data:
+            data = data[os.write(1, data) :]
+
+    def take_junk(self, line: bytes) -> None:
+        """Show a line that is no record."""
+        self.junk += 1
+        self.put(line + b"\n")
+
+    def say(self, text: str) -> None:
+        """Tell the user something that is no result."""
+        self.flush()
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+
+def _is_long(files: list[LogFile]) -> bool:
+    return sum(file.size for file in files) > 8 << 20
+
+
+def _writer(options: Options) -> Writer:
+    from auditd_py.search import output
+
+    names: Callable[[], object]
+    if options.format == "raw":
+        return output.raw_writer()
+    if options.format in ("", "default"):
+        return output.default_writer(options.escape, iso=options.iso_time)
+    from auditd_py.record.local_names import local_names
+
+    return output.interpret_writer(local_names(), options.escape, iso=options.iso_time)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
