@@ -17,7 +17,7 @@ from auditd_py.search.settings import reader_settings
 from auditd_py.search.times import TimeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from auditd_py.record.event import Event
     from auditd_py.search.output import Writer
@@ -35,24 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     _use_locale()
     try:
-        options = parse_words(words)
-        if not words or options.help:
-            from auditd_py.cli.ausearch_help import USAGE
-
-            sys.stdout.write(USAGE)
-            return FOUND if words else ERROR
-        if options.version:
-            sys.stdout.write(f"ausearch version {__version__}\n")
-            return FOUND
-        _set_times(options)
-        return Search(options).run()
-    except (UsageError, TimeError) as error:
-        sys.stderr.write(f"{error}\n")
+        return _run(words)
+    except AuditError as error:
+        kind = "" if isinstance(error, UsageError | TimeError) else "Error - "
+        sys.stderr.write(f"{kind}{error}\n")
         if more := getattr(error, "more", ""):
             sys.stderr.write(f"{more}\n")
-        return ERROR
-    except AuditError as error:
-        sys.stderr.write(f"Error - {error}\n")
         return ERROR
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -61,12 +49,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+def _run(words: list[str]) -> int:
+    options = parse_words(words)
+    if not words or options.help:
+        from auditd_py.cli.ausearch_help import USAGE
+
+        sys.stdout.write(USAGE)
+        return FOUND if words else ERROR
+    if options.version:
+        sys.stdout.write(f"ausearch version {__version__}\n")
+        return FOUND
+    _set_times(options)
+    return Search(options).run()
+
+
 def _use_locale() -> None:
     import _locale  # the module `locale` takes five times as long to load
 
     try:
         _locale.setlocale(_locale.LC_TIME, "")
-    except _locale.Error:
+    except _locale.Error:  # type: ignore[attr-defined]
         pass  # the locale is not installed: that of C
 
 
@@ -175,7 +177,6 @@ def _is_long(files: list[LogFile]) -> bool:
 def _writer(options: Options) -> Writer:
     from auditd_py.search import output
 
-    names: Callable[[], object]
     if options.format == "raw":
         return output.raw_writer()
     if options.format in ("", "default"):

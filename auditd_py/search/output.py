@@ -6,13 +6,13 @@ import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from auditd_py.record.escape import Escape
 from auditd_py.record.show import InterpretedText, default_text, raw_text_marked
 from auditd_py.search.scan import records_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from auditd_py.record.escape import Escape
     from auditd_py.record.event import Event
     from auditd_py.record.interpret import Names
 
@@ -39,7 +39,7 @@ def clock_text(seconds: int) -> bytes:
 
 def raw_writer() -> Writer:
     """Return what gives an event's lines as they are."""
-    return lambda event: raw_text_marked(event)
+    return raw_text_marked
 
 
 def default_writer(mode: Escape, *, iso: bool) -> Writer:

@@ -217,11 +217,7 @@ def _read_any(found: Subject, record: Record) -> None:
         # other ids in a program's message are not those of who did it
         if not (by_program and name in _KERNELS):
             _take(found, name.decode("ascii"), value)
-    if b"success" in said:
-        found.success = said[b"success"].rstrip(b",)") not in _FAILED
-    elif found.success is None and (result := said.get(b"res", said.get(b"result"))):
-        bare = result.strip(b'"').rstrip(b",)")
-        found.success = not bare.startswith(b"fail") and bare not in _FAILED
+    _take_result(found, said)
     if number == _LOGIN:
         _take_login(found, text)
     elif b"id" in said and found.account_id is None and found.group_id is None:
@@ -254,6 +250,14 @@ def _take(found: Subject, name: str, value: bytes) -> None:
         found.objects.append(value)
     elif name == "arch" and found.arch is None and from_hex(value.rjust(8, b"0")):
         found.arch = int(value, 16)
+
+
+def _take_result(found: Subject, said: dict[bytes, bytes]) -> None:
+    if b"success" in said:
+        found.success = said[b"success"].rstrip(b",)") not in _FAILED
+    elif found.success is None and (result := said.get(b"res", said.get(b"result"))):
+        bare = result.strip(b'"').rstrip(b",)")
+        found.success = bare[:4].lower() != b"fail" and bare not in _FAILED
 
 
 def _take_login(found: Subject, text: bytes) -> None:
