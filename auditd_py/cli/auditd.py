@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--test-actions", nargs="?", const="", metavar="NAME",
         help="rehearse the actions of auditd.conf, or those of one keyword or word, and exit")  # fmt: skip
     add("--check-privilege", action="store_true", help="say whether this process may be the daemon")
+    add("--clients", action="store_true", help="list the hosts that send records to the daemon")
     add("--observe", action="store_true", help="show records beside another daemon, change nothing")
     add("--output", metavar="FILE", help="with --observe: append to FILE")
     add("--version", action="version", version=f"auditd {__version__}")
@@ -85,6 +86,10 @@ def _run(path: str, loaded: Loaded, options: argparse.Namespace) -> int:
         return _check(path, loaded)
     if options.test_actions is not None:
         return _rehearse(loaded, options.test_actions)
+    if options.clients:
+        from auditd_py.cli.clients import show_clients
+
+        return show_clients(loaded.config.run_dir)
     if options.observe:
         return _observe(loaded, options.output)
     needed = loaded.config.local_events or os.geteuid() != 0

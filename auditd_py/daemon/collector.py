@@ -186,6 +186,7 @@ class Client(asyncio.Protocol):
         self.counters = ClientCounters()
         self.address, self.port = "", 0
         self.heard_at = self.connected_at = time.monotonic()
+        self.identity = ""  # who it proved to be
         self.stream: Stream | None = None  # whose number is agreed on
         self.stream_name = b""
         self._collector = collector
@@ -197,6 +198,11 @@ class Client(asyncio.Protocol):
         self._ended = False
         self._failed = False
         self._slow = False
+
+    @property
+    def transport(self) -> str:
+        """The word of `transport` that it came by."""
+        return str(self._collector.config.transport)
 
     @property
     def connected(self) -> bool:

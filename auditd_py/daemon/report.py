@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from typing import TYPE_CHECKING, Final
@@ -20,7 +21,9 @@ from auditd_py.daemon.state import (
     state_report,
     write_report,
 )
+from auditd_py.errors import KernelError
 from auditd_py.log.space import Free, forecast
+from auditd_py.netlink.diag import tcp_timers
 
 if TYPE_CHECKING:
     from auditd_py.config.keywords import DaemonConfig
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from auditd_py.daemon.collector import Collector
     from auditd_py.daemon.dispatcher import Dispatcher
     from auditd_py.daemon.logfile import LogFile
+    from auditd_py.netlink.diag import Timer
 
 log = structlog.get_logger()
 
@@ -43,6 +47,7 @@ class Reporter:
         self._losses_logged_at = 0.0
         self._started_at = time.monotonic()
         self._memory_at_start = allocator_kib()
+        self._writing = asyncio.Lock()  # two at a time would use one temporary file
 
     @property
     def losses(self) -> Losses:
@@ -87,6 +92,10 @@ class Reporter:
 
     async def write_state(self) -> None:
         """Write the state report now."""
+        async with self._writing:
+            await self._write_state()
+
+    async def _write_state(self) -> None:
         daemon = self._daemon
         path = os.path.join(daemon.config.run_dir, "auditd.state")
         if daemon.config.local_events:
@@ -156,12 +165,19 @@ def _clients(collector: Collector) -> tuple[int, int] | None:
 
 def _client_rows(collector: Collector) -> dict[str, object]:
     now = time.monotonic()
+    clients = collector.clients.copy()  # this is not the event loop's thread
+    timers: dict[tuple[str, int], Timer] = {}
+    if clients:
+        with contextlib.suppress(KernelError):  # then their timers are not known
+            timers = tcp_timers(collector.config.tcp_listen_port or 0)
     return {
         f"client {client.address} port {client.port}": (
             f"records {client.counters.records}, bytes {client.counters.bytes}, "
-            f"unwritten {client.counters.unwritten}, silent for {now - client.heard_at:.0f} s"
+            f"unwritten {client.counters.unwritten}, silent for {now - client.heard_at:.0f} s, "
+            f"transport {client.transport}, identity {client.identity or 'none'}, timer "
+            f"{timers.get((client.address.partition('%')[0], client.port), 'unknown')}"
         )
-        for client in sorted(collector.clients, key=lambda client: (client.address, client.port))
+        for client in sorted(clients, key=lambda client: (client.address, client.port))
     }
 
 

@@ -19,6 +19,8 @@ NLMSG_ERROR: Final = 2
 NLMSG_DONE: Final = 3
 NLM_F_REQUEST: Final = 1
 NLM_F_ACK: Final = 4
+NLM_F_DUMP: Final = 0x300
+SOCK_DIAG_BY_FAMILY: Final = 20  # linux/sock_diag.h
 
 MAX_AUDIT_MESSAGE_LENGTH: Final = 8970
 AUDIT_MAX_FIELDS: Final = 64

@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -325,6 +326,38 @@ def test_the_state_report_has_each_client(collector, sender):
     assert (state["active connections"], state["total connections"]) == ("1", "1")
     (row,) = [value for key, value in state.items() if key.startswith("client 127.0.0.1 port ")]
     assert row.startswith("records 2, bytes ")
+
+
+def clients(daemon: Auditd) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "auditd_py", "auditd", "--clients", "-c", str(daemon.conf)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30)
+
+
+def test_the_command_lists_the_clients_with_their_timers(collector, sender):
+    daemon = collector(tcp_keepalive_time=600)
+    four, six = sender(), sender(host="::1")
+    four.send(1, 2)
+    assert four.reply()
+    six.send(3)
+    assert six.reply()
+    head, *rows = [re.split(r"  +", row) for row in clients(daemon).stdout.splitlines()]
+    assert head[:3] == ["ADDRESS", "PORT", "TRANSPORT"]
+    said = {row[0]: dict(zip(head, row, strict=True)) for row in rows}
+    assert set(said) == {"127.0.0.1", "::1"}
+    first = said["127.0.0.1"]
+    assert first["PORT"] == str(four.socket.getsockname()[1])
+    assert (first["TRANSPORT"], first["IDENTITY"], first["RECORDS"]) == ("tcp", "none", "2")
+    left = re.fullmatch(r"keepalive in (\S+) s, retransmits 0", first["TIMER"])
+    assert left
+    assert 590 < float(left[1]) <= 600
+
+
+def test_without_a_daemon_the_command_says_so(collector):
+    daemon = collector()
+    assert daemon.stop() == 0
+    done = clients(daemon)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no daemon runs" in done.stderr
 
 
 @pytest.mark.slow
