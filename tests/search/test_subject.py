@@ -125,7 +125,7 @@ def test_a_login_has_the_new_ids(text):
 
 @pytest.mark.parametrize(
     ("result", "success"),
-    [(b"res=success", True), (b"res=1", True), (b"res=0", False), (b"result=Failed", True),
+    [(b"res=success", True), (b"res=1", True), (b"res=0", False), (b"result=Failed", False),
      (b"res=failed'", False), (b"x=1", None)],
 )  # fmt: skip
 def test_the_result_of_a_message(result, success):
