@@ -183,7 +183,14 @@ def _writer(options: Options) -> Writer:
         return output.default_writer(options.escape, iso=options.iso_time)
     from auditd_py.record.local_names import local_names
 
-    return output.interpret_writer(local_names(), options.escape, iso=options.iso_time)
+    names = local_names()
+    if options.format == "text":
+        return output.text_writer(names)
+    if options.format == "csv":
+        return output.csv_writer(names, options.extra, iso=options.iso_time)
+    if options.format == "json":
+        return output.json_writer(names)
+    return output.interpret_writer(names, options.escape, iso=options.iso_time)
 
 
 if __name__ == "__main__":

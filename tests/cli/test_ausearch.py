@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -54,5 +55,5 @@ def test_it_prints_what_the_c_tool_prints(case, logs):
 
 
 def test_the_usage_has_every_option():
-    shown = set(USAGE.replace(",", " ").split())
+    shown = set(re.sub("[,()]", " ", USAGE).split())
     assert set(OPTIONS) - shown == set()
