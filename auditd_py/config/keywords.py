@@ -36,6 +36,7 @@ from auditd_py.config.words import (
     Flush,
     LogFormat,
     NameFormat,
+    NodeCheckWord,
     SmtpSecurity,
     TlsAuth,
     Transport,
@@ -304,6 +305,14 @@ class DaemonConfig(BaseModel):
         YesNo(),
         _ours("Take lines without a header, as senders with format = ascii send them."),
     ] = False
+    node_check: Annotated[
+        NodeCheckWord,
+        Words(NodeCheckWord),
+        _ours(
+            "Whether the node name of each record must belong to its sender; log: a warning, "
+            "reject: not written, and the connection is closed."
+        ),
+    ] = NodeCheckWord.OFF
     tcp_keepalive_time: Annotated[
         int,
         Number(0, 32767, "seconds"),

@@ -70,6 +70,14 @@ class Transport(StrEnum):
     KRB5 = "krb5"
 
 
+class NodeCheckWord(StrEnum):
+    """What becomes of a record whose node name does not belong to its sender."""
+
+    OFF = "off"
+    LOG = "log"
+    REJECT = "reject"
+
+
 class TlsAuth(StrEnum):
     """How the two ends of a TLS connection know each other."""
 

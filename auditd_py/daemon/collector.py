@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Final, cast
 import structlog
 
 from auditd_py.config.hosts_access import ALLOW, DENY, may_connect
+from auditd_py.config.words import NodeCheckWord
 from auditd_py.daemon.intake import Intake
 from auditd_py.netlink.uapi import RecordType
+from auditd_py.remote.node import NodeCheck, node_of
 from auditd_py.remote.receiver import Receiver, ending
 from auditd_py.tables.record_types import type_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from auditd_py.config.keywords import DaemonConfig
     from auditd_py.daemon.dispatcher import Dispatcher
@@ -63,6 +65,7 @@ class Collector:
         self.clients: set[Client] = set()
         self.total = 0
         self.refused = 0
+        self.misnamed = 0  # times that node_check found a wrong name
         self.config = config
         self.log_file = log_file
         self._pipeline = pipeline
@@ -104,6 +107,7 @@ class Collector:
                 raise
         for client in self.clients:
             client.set_keepalive(config)
+            client.use_node_check()
 
     async def stop(self) -> None:
         """Take no more records, answer what is written, and say goodbye."""
@@ -144,6 +148,10 @@ class Collector:
     def record(self, kind: int, text: str) -> None:
         """Write a record of the daemon's own about a client."""
         self._pipeline.daemon_record(kind, text)
+
+    def names_of_others(self, client: Client) -> Iterator[bytes]:
+        """Yield the node names that clients of other addresses use."""
+        return (one.node for one in self.clients if one.address != client.address)
 
     def take(self, client: Client, batch: Batch) -> None:
         """Write the records of a batch, and answer it when that is done."""
@@ -198,6 +206,8 @@ class Client(asyncio.Protocol):
         self._ended = False
         self._failed = False
         self._slow = False
+        self._warned = False  # of a wrong name
+        self._nodes: NodeCheck | None = None
 
     @property
     def transport(self) -> str:
@@ -230,6 +240,7 @@ class Client(asyncio.Protocol):
             self._transport.abort()
             return
         self._accepted = True
+        self.use_node_check()
         self._collector.total += 1
         self._collector.record(RecordType.DAEMON_ACCEPT, f"{where} res=success")
         early, self._early = self._early, b""
@@ -250,6 +261,8 @@ class Client(asyncio.Protocol):
         if self._failed:
             return
         batch = self._receiver.feed(data)
+        if self._nodes is not None and batch.texts:
+            self._check_nodes(batch, self._nodes)
         self._take(batch)
         self.counters.bytes += len(data)
         if batch.error is not None:
@@ -282,6 +295,32 @@ class Client(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._slow = False
         self.resume_reading()
+
+    def _check_nodes(self, batch: Batch, nodes: NodeCheck) -> None:
+        """See that records have names that are this client's, as node_check says."""
+        place = nodes.first_wrong(batch.texts, self._collector.names_of_others(self))
+        if place is None:
+            return
+        self._collector.misnamed += 1
+        name = node_of(batch.texts[place])[:100].decode("ascii", "backslashreplace")
+        reason = f"a record of the node {name or '(none)'}, which is not its own"
+        if self._collector.config.node_check is NodeCheckWord.REJECT:
+            batch.cut(place, reason)
+        elif not self._warned:
+            self._warned = True
+            log.warning("client sent " + reason, addr=self.address)
+
+    def use_node_check(self) -> None:
+        """Begin, or cease, to look at node names, as the settings say."""
+        if self._collector.config.node_check is NodeCheckWord.OFF:
+            self._nodes = None
+        elif self._nodes is None:
+            self._nodes = NodeCheck(self.identity)
+
+    @property
+    def node(self) -> bytes:
+        """The node name in use, if names are looked at."""
+        return self._nodes.name if self._nodes is not None else b""
 
     def _take(self, batch: Batch) -> None:
         if batch.texts or batch.wants_reply:

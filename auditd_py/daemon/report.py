@@ -139,6 +139,7 @@ class Reporter:
                 + daemon.dispatcher.unqueued,
                 **_plugin_rows(daemon.dispatcher),
                 "connections refused": daemon.collector.refused,
+                "records with another's node name": daemon.collector.misnamed,
                 **_client_rows(daemon.collector),
                 "actions failed": daemon.actions.failed,
                 "actions over their time": daemon.actions.overran,

@@ -79,6 +79,18 @@ class Batch:
             return self.replies(len(self.texts), DISK_ERROR, disk_low=True)
         return _acks(self._sequences, Kind.DISKLOW if disk_low else Kind.ACK)
 
+    def cut(self, records: int, reason: str) -> None:
+        """Leave only the first `records`; the connection is to be closed for `reason`."""
+        before = 0
+        for place in range(len(self._sequences)):
+            if place not in self._silent:
+                if before == records:
+                    del self._sequences[place:]
+                    break
+                before += 1
+        del self.texts[records:]
+        self.error = WireError(reason)
+
     def greeting(self, text: bytes) -> bytes:
         """Return the reply to a `hello`."""
         return encode(Kind.ACK, self._sequences[0], text)

@@ -328,6 +328,43 @@ def test_the_state_report_has_each_client(collector, sender):
     assert row.startswith("records 2, bytes ")
 
 
+def as_node(name: bytes, number: int) -> bytes:
+    return message(text(number).replace(b"node=web1 ", b"node=%s " % name if name else b""), number)
+
+
+@pytest.mark.parametrize("wrong", [b"web2", b"", b"web1\x1d"])
+def test_a_name_that_is_not_the_clients_ends_the_connection(collector, sender, wrong):
+    daemon, client = collector(node_check="reject"), sender()
+    client.send(1)
+    assert client.reply() == (ACK, 1, b"")
+    client.socket.sendall(as_node(wrong, 2) + as_node(b"web1", 3))
+    assert client.reply() is None
+    wait_for(lambda: "which is not its own" in daemon.told(), "it is told")
+    assert logged(daemon) == [1]
+    assert daemon.state()["records with another's node name"] == "1"
+
+
+def test_a_wrong_name_may_be_just_told(collector, sender):
+    daemon, client = collector(node_check="log"), sender()
+    for number in (1, 2):
+        client.socket.sendall(as_node(b"web%d" % number, number))
+        assert client.reply() == (ACK, number, b"")
+    assert logged(daemon) == [1, 2]
+    assert "a record of the node web2, which is not its own addr=127.0.0.1" in daemon.told()
+
+
+def test_a_name_that_another_address_uses_is_refused(collector, sender):
+    daemon, four, six = collector(node_check="reject"), sender(), sender(host="::1")
+    four.send(1)
+    assert four.reply() == (ACK, 1, b"")
+    six.send(2)
+    assert six.reply() is None
+    again = sender()  # the same host
+    again.send(3)
+    assert again.reply() == (ACK, 3, b"")
+    assert logged(daemon) == [1, 3]
+
+
 def clients(daemon: Auditd) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "auditd_py", "auditd", "--clients", "-c", str(daemon.conf)]
     return subprocess.run(command, capture_output=True, text=True, timeout=30)
