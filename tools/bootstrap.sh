@@ -28,6 +28,10 @@ if [ "$purpose" != run ]; then
     ldconfig -p 2>/dev/null | grep -q 'libwrap\.so\.0' || /sbin/ldconfig -p 2>/dev/null | grep -q 'libwrap\.so\.0' || need libwrap0
     ldconfig -p 2>/dev/null | grep -q 'libgssapi_krb5\.so\.2' || /sbin/ldconfig -p 2>/dev/null | grep -q 'libgssapi_krb5\.so\.2' || need libgssapi-krb5-2
     ldconfig -p 2>/dev/null | grep -q 'libfuse3\.so\.3' || /sbin/ldconfig -p 2>/dev/null | grep -q 'libfuse3\.so\.3' || need libfuse3-3
+    # to build gssapi, and a real key distribution center
+    command -v krb5-config >/dev/null 2>&1 || need libkrb5-dev
+    [ -x /usr/sbin/krb5kdc ] || need krb5-kdc
+    [ -x /usr/sbin/kadmin.local ] || need krb5-admin-server
     command -v gcc >/dev/null 2>&1 || need gcc
     [ -e /usr/include/stdio.h ] || need libc6-dev
     [ -e /usr/include/linux/audit.h ] || need linux-libc-dev

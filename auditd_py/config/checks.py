@@ -75,6 +75,9 @@ def findings(config: DaemonConfig, bad: frozenset[str], host: Host) -> Iterator[
             yield from _sendmail(keyword, action, config, host)
     if "smtp_password_file" not in bad:
         yield from _password_file(config, host)
+    if bad.isdisjoint(_TRANSPORT):
+        yield from _tls(config, host)
+        yield from _krb5(config, host)
     if "compress_logs" not in bad:
         yield from _compression(config, host)
 
@@ -157,16 +160,39 @@ def _log_group(config: DaemonConfig) -> Iterator[Finding]:
         yield Finding("log_group", text)
 
 
-def _tls(config: DaemonConfig) -> Iterator[Finding]:
-    if config.transport is Transport.TLS and not (
-        config.tls_psk_file or config.tls_allowed_clients
-    ):
-        yield Finding("transport", "tls needs tls_psk_file or tls_allowed_clients")
-    if config.tls_psk_file and not (config.tls_psk_identity or config.tls_allowed_clients):
-        yield Finding("tls_psk_file", "needs tls_psk_identity or tls_allowed_clients, too")
+def _tls(config: DaemonConfig, host: Host) -> Iterator[Finding]:
     if config.tls_require_pqc and config.tls_crypto_profile is not CryptoProfile.PQC:
         text = f"yes contradicts tls_crypto_profile = {config.tls_crypto_profile}: remove one"
         yield Finding("tls_require_pqc", text)
+    if config.transport is not Transport.TLS:
+        return
+    if config.tls_crypto_profile is CryptoProfile.PQC:
+        text = (
+            "Python cannot insist on a key exchange: use compatible, with which OpenSSL 3.5 and "
+            "newer prefer a post-quantum one"
+        )
+        yield Finding("tls_crypto_profile", text)
+    if config.tls_cert_file or config.tls_key_file or config.tls_ca_file or config.tls_crl_file:
+        if config.tls_psk_file or config.tls_psk_identity:
+            yield Finding("tls_psk_file", "contradicts the certificates: use one or the other")
+        for keyword in ("tls_cert_file", "tls_key_file", "tls_ca_file"):
+            if getattr(config, keyword) is None:
+                yield Finding(keyword, "needed for tls with certificates")
+    elif not (config.tls_psk_file or config.tls_allowed_clients):
+        text = "tls needs tls_cert_file, tls_key_file and tls_ca_file, or tls_psk_file"
+        yield Finding("transport", text)
+    elif not host.shared_keys:
+        keyword = "tls_psk_file" if config.tls_psk_file else "transport"
+        text = "tls with keys needs Python 3.13 or newer: use tls_cert_file and tls_ca_file"
+        yield Finding(keyword, text)
+    elif not (config.tls_psk_identity or config.tls_allowed_clients):
+        yield Finding("tls_psk_file", "needs tls_psk_identity or tls_allowed_clients, too")
+
+
+def _krb5(config: DaemonConfig, host: Host) -> Iterator[Finding]:
+    if config.transport is Transport.KRB5 and not host.module("gssapi"):
+        text = 'krb5 needs the Python package gssapi: pip install "auditd-py[kerberos]"'
+        yield Finding("transport", text)
 
 
 def _doubtful_sizes(config: DaemonConfig) -> Iterator[Finding]:
@@ -177,6 +203,22 @@ def _doubtful_sizes(config: DaemonConfig) -> Iterator[Finding]:
         text = f"{config.report_interval} seconds is long: more than 6 hours between reports"
         yield Finding("report_interval", text, fatal=False)
 
+
+_TRANSPORT = frozenset(
+    {
+        "transport",
+        "enable_krb5",
+        "tls_cert_file",
+        "tls_key_file",
+        "tls_ca_file",
+        "tls_crl_file",
+        "tls_psk_file",
+        "tls_psk_identity",
+        "tls_allowed_clients",
+        "tls_crypto_profile",
+        "tls_require_pqc",
+    }
+)
 
 _COMBINATIONS: tuple[tuple[frozenset[str], Callable[[DaemonConfig], Iterator[Finding]]], ...] = (
     (frozenset({"flush", "freq"}), _flush),
@@ -190,20 +232,6 @@ _COMBINATIONS: tuple[tuple[frozenset[str], Callable[[DaemonConfig], Iterator[Fin
     (frozenset({"name_format", "name"}), _name),
     (frozenset({"action_mail_acct", "verify_email"}), _account),
     (frozenset({"log_group", "log_file"}), _log_group),
-    (
-        frozenset(
-            {
-                "transport",
-                "enable_krb5",
-                "tls_psk_file",
-                "tls_psk_identity",
-                "tls_allowed_clients",
-                "tls_crypto_profile",
-                "tls_require_pqc",
-            }
-        ),
-        _tls,
-    ),
     (frozenset({"q_depth", "report_interval"}), _doubtful_sizes),
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import importlib.util
 import os
+import sys
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
@@ -42,6 +43,7 @@ class Host:
     open_directory: Callable[[str], None] = _open_directory
     site_actions: Callable[[], frozenset[str]] = _site_actions
     module: Callable[[str], bool] = _has_module
+    shared_keys: bool = sys.version_info >= (3, 13)  # whether Python's TLS can use them
 
 
 THIS_HOST = Host()

@@ -328,42 +328,58 @@ class DaemonConfig(BaseModel):
         bool, YesNo(), Setting("Give the records of other hosts to plugins, too.")
     ] = False
     transport: Annotated[
-        Transport, Words(Transport), _later("How records of other hosts are protected.", _NO)
+        Transport, Words(Transport), Setting("How records of other hosts are protected.", _NO)
     ] = Transport.TCP
     enable_krb5: Annotated[
         bool,
         YesNo(),
-        _later("Older spelling of transport = krb5; the later line of the two counts.", _NO),
+        Setting("Older spelling of transport = krb5; the later line of the two counts.", _NO),
     ] = False
-    krb5_principal: Annotated[str, Text(), _later("Kerberos principal of this daemon.", _NO)] = (
-        "auditd"
-    )
-    krb5_key_file: Annotated[str, AbsolutePath(), _later("Keytab of the principal.", _NO)] = (
-        "/etc/auditd_py/audit.key"
-    )
+    krb5_principal: Annotated[
+        str, Text(), Setting("Service name of this daemon and of the clients it lets in.")
+    ] = "auditd"
+    krb5_key_file: Annotated[
+        str, AbsolutePath(), Setting("Keytab of the service, for root alone.")
+    ] = "/etc/auditd_py/audit.keytab"
+    tls_cert_file: Annotated[
+        str | None, AbsolutePath(), _ours("Certificate of this host and those that sign it, PEM.")
+    ] = None
+    tls_key_file: Annotated[
+        str | None, AbsolutePath(), _ours("The key of that certificate, PEM, for root alone.")
+    ] = None
+    tls_ca_file: Annotated[
+        str | None, AbsolutePath(), _ours("Certificates that may sign those of clients, PEM.")
+    ] = None
+    tls_crl_file: Annotated[
+        str | None, AbsolutePath(), _ours("Revoked certificates of clients, PEM.")
+    ] = None
     tls_auth: Annotated[
-        TlsAuth, Words(TlsAuth), _later("How the two ends prove who they are.", _NO)
+        TlsAuth,
+        Words(TlsAuth),
+        Setting("How the two ends know each other; tls_cert_file means certificates."),
     ] = TlsAuth.PSK
     tls_psk_file: Annotated[
-        str | None, AbsolutePath(), _later("File with the pre-shared key.", _NO)
+        str | None, AbsolutePath(), Setting("File with the pre-shared key in hex, for root alone.")
     ] = None
     tls_psk_identity: Annotated[
-        str | None, Text(), _later("Identity that belongs to the pre-shared key.", _NO)
+        str | None, Text(), Setting("Identity that belongs to the pre-shared key.")
     ] = None
     tls_allowed_clients: Annotated[
-        str | None, AbsolutePath(), _later("File with the clients that may connect.")
+        str | None,
+        AbsolutePath(),
+        Setting("File with the clients that may connect, writable for root alone."),
     ] = None
     tls_crypto_profile: Annotated[
-        CryptoProfile, Words(CryptoProfile), _later("Set of TLS algorithms on offer.", _NO)
+        CryptoProfile, Words(CryptoProfile), Setting("Set of TLS algorithms on offer.")
     ] = CryptoProfile.COMPATIBLE
     tls_require_pqc: Annotated[
-        bool, YesNo(), _later("Insist on post-quantum key exchange: profile pqc.", _NO)
+        bool, YesNo(), Setting("Insist on post-quantum key exchange: profile pqc.")
     ] = False
     tls_cipher_suites: Annotated[
-        str | None, Text("an OpenSSL list"), _later("Cipher suites in place of the profile's.", _NO)
+        str | None, Text("an OpenSSL list"), _later("Cipher suites in place of the profile's.")
     ] = None
     tls_key_exchange: Annotated[
-        str | None, Text("an OpenSSL list"), _later("Key exchanges in place of the profile's.", _NO)
+        str | None, Text("an OpenSSL list"), _later("Key exchanges in place of the profile's.")
     ] = None
 
     # plugins

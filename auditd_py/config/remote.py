@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import stat
-import sys
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 PATH: Final = "/etc/auditd_py/audisp-remote.conf"
-PSK_CALLBACKS: Final = sys.version_info >= (3, 13)
 
 _EXEC_MODE: Final = 0o750
 _MAX_SERVERS: Final = 16
@@ -424,7 +422,7 @@ def _tls(config: RemoteConfig, host: Host) -> Iterator[tuple[str, str]]:
     elif psk:
         if not (config.tls_psk_file and config.tls_psk_identity):
             yield "transport", "tls with a key needs tls_psk_file and tls_psk_identity"
-        elif not PSK_CALLBACKS:
+        elif not host.shared_keys:
             yield "tls_psk_file", "needs Python 3.13 or newer: use tls_cert_file and tls_ca_file"
     elif not config.tls_ca_file:
         yield "transport", "tls needs tls_ca_file, or tls_psk_file and tls_psk_identity"

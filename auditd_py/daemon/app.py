@@ -31,7 +31,7 @@ from auditd_py.daemon.reload import Reloader
 from auditd_py.daemon.report import Reporter
 from auditd_py.daemon.rule_watch import RuleWatch
 from auditd_py.daemon.source import Source
-from auditd_py.errors import ActionError, KernelError, LogError
+from auditd_py.errors import ActionError, ConfigError, KernelError, LogError
 from auditd_py.netlink.uapi import RecordType
 from auditd_py.record.daemon_record import (
     Sender,
@@ -222,12 +222,12 @@ class Daemon:
     async def _listen(self, own: Sender) -> bool:
         try:
             await self.collector.start()
-        except OSError as error:
+        except (OSError, ConfigError) as error:
             self.pipeline.daemon_record(RecordType.DAEMON_ABORT, abort_text("network-init", own))
             log.error(
                 "cannot listen for records of other hosts, exiting",
                 port=self.config.tcp_listen_port,
-                reason=error.strerror or str(error),
+                reason=getattr(error, "strerror", None) or str(error),
             )
             return False
         return True

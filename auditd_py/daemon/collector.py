@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Final, cast
 import structlog
 
 from auditd_py.config.hosts_access import ALLOW, DENY, may_connect
-from auditd_py.config.words import NodeCheckWord
+from auditd_py.config.words import NodeCheckWord, Transport
+from auditd_py.daemon.channel import HandshakeError
 from auditd_py.daemon.intake import Intake
+from auditd_py.errors import ConfigError, WireError
 from auditd_py.netlink.uapi import RecordType
 from auditd_py.remote.node import NodeCheck, node_of
 from auditd_py.remote.receiver import Receiver, ending
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from auditd_py.config.keywords import DaemonConfig
+    from auditd_py.daemon.channel import Channel, Gate
     from auditd_py.daemon.dispatcher import Dispatcher
     from auditd_py.daemon.logfile import LogFile
     from auditd_py.daemon.pipeline import Pipeline
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 _PROBE_S: Final = 3.0  # for an old connection of the same address to prove that it lives
 _LAST_ACK: Final = 56  # tcpi_last_ack_recv in struct tcp_info (linux/tcp.h), milliseconds
 _JIFFY_S: Final = 0.01  # the coarsest tick of kernels, which count it in ticks
+_SHAKE_S: Final = 5.0  # for a whole handshake
+_MAX_SHAKING: Final = 32  # handshakes at a time
 _WRITE_HIGH: Final = 64 << 10  # bytes of acknowledgements a client may leave unread
 
 log = structlog.get_logger()
@@ -70,6 +75,8 @@ class Collector:
         self.log_file = log_file
         self._pipeline = pipeline
         self._dispatcher = dispatcher
+        self.gate: Gate | None = None  # None: whoever connects, unencrypted
+        self.shaking = 0  # handshakes under way
         self._intake = Intake(log_file, writes, self._log_is_full)
         self._server: asyncio.Server | None = None
         self._full = False
@@ -80,11 +87,12 @@ class Collector:
         return self._server is not None
 
     async def start(self) -> None:
-        """Listen, if the settings say so. Raises OSError."""
+        """Listen, if the settings say so. Raises OSError and ConfigError."""
         config = self.config
         if config.tcp_listen_port is None:
             return
         loop = asyncio.get_running_loop()
+        self.gate = await loop.run_in_executor(None, _gate, config)
         sock = _listener(config.tcp_listen_addr, config.tcp_listen_port, config.tcp_listen_queue)
         self._server = await loop.create_server(
             lambda: Client(self), sock=sock, backlog=config.tcp_listen_queue
@@ -94,20 +102,26 @@ class Collector:
     async def reload(self, config: DaemonConfig) -> None:
         """Use other settings: listen if they say so and nobody did, or do not any more.
 
-        Raises OSError, and the settings are what they were.
+        Keys, certificates and the list of allowed clients are read again; who is connected stays,
+        if still allowed. Raises OSError and ConfigError, and the settings are what they were.
         """
         before, self.config = self.config, config
-        if config.tcp_listen_port is None:
-            await self.stop()
-        elif self._server is None:
-            try:
+        try:
+            if config.tcp_listen_port is None:
+                await self.stop()
+            elif self._server is None:
                 await self.start()
-            except OSError:
-                self.config = before
-                raise
-        for client in self.clients:
+            else:
+                loop = asyncio.get_running_loop()
+                self.gate = await loop.run_in_executor(None, _gate, config)
+        except (OSError, ConfigError):
+            self.config = before
+            raise
+        for client in list(self.clients):
             client.set_keepalive(config)
             client.use_node_check()
+            if client.identity and self.gate and not self.gate.permits(client.identity):
+                client.replace("its identity is not allowed any more")
 
     async def stop(self) -> None:
         """Take no more records, answer what is written, and say goodbye."""
@@ -184,7 +198,9 @@ class Collector:
         ]
         if len(others) >= config.tcp_max_per_addr:
             others = await _living(others, config)
-        return "dup" if len(others) >= config.tcp_max_per_addr else ""
+        if len(others) >= config.tcp_max_per_addr:
+            return "dup"
+        return "handshake-limit" if self.gate and self.shaking >= _MAX_SHAKING else ""
 
 
 class Client(asyncio.Protocol):
@@ -202,7 +218,9 @@ class Client(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._accepted = False
+        self._channel: Channel | None = None
         self._early = b""  # what came before it was admitted
+        self._came = asyncio.Event()  # something did, or the end
         self._ended = False
         self._failed = False
         self._slow = False
@@ -235,44 +253,105 @@ class Client(asyncio.Protocol):
             return
         where = f"addr={self.address} port={self.port}"
         if reason:
-            self._collector.refused += 1
-            self._collector.record(RecordType.DAEMON_ACCEPT, f"op={reason} {where} res=no")
-            self._transport.abort()
+            self._refuse(f"op={reason} {where} res=no")
             return
+        text = f"{where} res=success"
+        if self._collector.gate is not None:
+            channel = self._collector.gate.channel()
+            reason = await self._shake_hands(channel)
+            if reason:
+                self._refuse(channel.accepted(where, reason))
+                return
+            text = channel.accepted(where)
+            self._channel, self.identity = channel, channel.identity
+            if not self.connected:
+                return
         self._accepted = True
         self.use_node_check()
         self._collector.total += 1
-        self._collector.record(RecordType.DAEMON_ACCEPT, f"{where} res=success")
+        self._collector.record(RecordType.DAEMON_ACCEPT, text)
         early, self._early = self._early, b""
-        if early:
+        if early or self._channel:
             self.data_received(early)
         if self._ended:
             self._take(self._receiver.end())
             self.close()
         self.resume_reading()
 
+    def _refuse(self, text: str) -> None:
+        self._collector.refused += 1
+        self._collector.record(RecordType.DAEMON_ACCEPT, text)
+        if self._transport is not None:
+            self._transport.close()
+
+    async def _shake_hands(self, channel: Channel) -> str:
+        """Return why they could not; empty if the channel is ready."""
+        loop = asyncio.get_running_loop()
+        self._collector.shaking += 1
+        try:
+            async with asyncio.timeout(_SHAKE_S):
+                while not channel.ready:
+                    data = await self._more()
+                    if not data:
+                        return "the client closed the connection"
+                    if channel.blocking:
+                        answer = await loop.run_in_executor(None, channel.shake, data)
+                    else:
+                        answer = channel.shake(data)
+                    self._write(answer)
+        except HandshakeError as error:
+            self._write(error.answer)
+            return str(error)
+        except TimeoutError:
+            return f"no handshake in {_SHAKE_S:.0f} s"
+        finally:
+            self._collector.shaking -= 1
+        return ""
+
+    async def _more(self) -> bytes:
+        """Return what came during the handshake; empty at the end."""
+        while not self._early and not self._ended and self._transport is not None:
+            self._came.clear()
+            self._transport.resume_reading()
+            await self._came.wait()
+        data, self._early = self._early, b""
+        return data
+
     def data_received(self, data: bytes) -> None:
         self.heard_at = time.monotonic()
         if not self._accepted:
             # an event loop may read before it hears that it should not
             self._early += data
+            self._came.set()
             self.pause_reading()
             return
         if self._failed:
             return
+        self.counters.bytes += len(data)
+        if self._channel is not None:
+            try:
+                data = self._channel.open(data)
+            except WireError as error:
+                self._fail(error)
+                return
         batch = self._receiver.feed(data)
         if self._nodes is not None and batch.texts:
             self._check_nodes(batch, self._nodes)
         self._take(batch)
-        self.counters.bytes += len(data)
         if batch.error is not None:
-            self._failed = True
-            log.warning("client is disconnected", addr=self.address, reason=str(batch.error))
+            self._fail(batch.error)
+        elif self._channel is not None and self._channel.ended:
             self.close()
+
+    def _fail(self, error: WireError) -> None:
+        self._failed = True
+        log.warning("client is disconnected", addr=self.address, reason=str(error))
+        self.close()
 
     def eof_received(self) -> bool:
         if not self._accepted:
             self._ended = True
+            self._came.set()
             return True  # stay open until it is decided
         if not self._failed:
             self._take(self._receiver.end())
@@ -281,8 +360,8 @@ class Client(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._collector.clients.discard(self)
         self._transport = None
-        if self._accepting is not None:
-            self._accepting.cancel()
+        self._ended = True
+        self._came.set()
         if self._accepted:
             where = f"addr={self.address} port={self.port}"
             self._collector.record(RecordType.DAEMON_CLOSE, f"{where} res=success")
@@ -323,12 +402,19 @@ class Client(asyncio.Protocol):
         return self._nodes.name if self._nodes is not None else b""
 
     def _take(self, batch: Batch) -> None:
+        if self._channel is not None and self._channel.suffix:
+            batch.texts = [text + self._channel.suffix for text in batch.texts]
         if batch.texts or batch.wants_reply:
             self.counters.records += len(batch.texts)
             self._collector.take(self, batch)
 
     def send(self, data: bytes) -> None:
         """Send an answer, if the client is still there."""
+        if self._channel is not None and data:
+            data = self._channel.seal(data)
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
         if self._transport is not None and data:
             self._transport.write(data)
 
@@ -339,7 +425,9 @@ class Client(asyncio.Protocol):
 
     def close(self) -> None:
         """Close the connection when what was sent is on its way."""
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
+            if self._channel is not None:
+                self._write(self._channel.goodbye())
             self._transport.close()
 
     def replace(self, reason: str) -> None:
@@ -435,6 +523,20 @@ async def _living(clients: list[Client], config: DaemonConfig) -> list[Client]:
             log.info("client does not answer and is replaced", addr=client.address)
             client.abort()
     return living
+
+
+def _gate(config: DaemonConfig) -> Gate | None:
+    """Return what `transport` asks for, with its files read. Raises ConfigError."""
+    match config.transport:
+        case Transport.TLS:
+            from auditd_py.daemon.tls import TlsGate
+
+            return TlsGate(config)
+        case Transport.KRB5:
+            from auditd_py.daemon.krb5 import Krb5Gate
+
+            return Krb5Gate(config)
+    return None
 
 
 def _set_probes(sock: socket.socket, idle_s: int, interval_s: int, probes: int) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import binascii
-import os
 import ssl
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from auditd_py.config.remote import PSK_CALLBACKS
+from auditd_py.config.secret import SecretError, read_key
 from auditd_py.config.words import Transport
 from auditd_py.errors import ConfigError, Problem
 
@@ -16,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from auditd_py.config.remote import RemoteConfig
-
-_LEAST_KEY: Final = 32  # bytes, as in the reference
 
 
 def wrapping(config: RemoteConfig) -> Callable[[socket.socket, str], ssl.SSLSocket] | None:
@@ -58,11 +54,12 @@ def _load_certificates(context: ssl.SSLContext, config: RemoteConfig) -> None:
 def _with_key(
     context: ssl.SSLContext, config: RemoteConfig
 ) -> Callable[[socket.socket, str], ssl.SSLSocket]:
-    key = _read_key(config.tls_psk_file or "")
+    try:
+        key = read_key(config.tls_psk_file or "")
+    except SecretError as error:
+        problem = Problem("audisp-remote.conf", 0, "tls_psk_file", str(error))
+        raise ConfigError([problem]) from None
     identity = config.tls_psk_identity or ""
-    if not PSK_CALLBACKS:
-        text = "needs Python 3.13 or newer"
-        raise ConfigError([Problem("audisp-remote.conf", 0, "tls_psk_file", text)])
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # the key is the proof, see KeyedSocket
     context.sslsocket_class = KeyedSocket
@@ -83,22 +80,3 @@ class KeyedSocket(ssl.SSLSocket):
         super().do_handshake(block)
         if self.getpeercert(binary_form=True) is not None or not self.session_reused:
             raise ssl.SSLError(ssl.SSL_ERROR_SSL, "the server does not use the shared key")
-
-
-def _read_key(path: str) -> bytes:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
-            text = os.read(fd, 4096)
-        finally:
-            os.close(fd)
-        key = binascii.unhexlify(text.partition(b"\n")[0].strip())
-    except OSError as error:
-        reason = f"{path} cannot be read: {error.strerror}"
-    except binascii.Error:
-        reason = f"{path}: its first line is not hexadecimal"
-    else:
-        if len(key) >= _LEAST_KEY:
-            return key
-        reason = f"{path}: {len(key)} bytes, {_LEAST_KEY} are needed"
-    raise ConfigError([Problem("audisp-remote.conf", 0, "tls_psk_file", reason)])

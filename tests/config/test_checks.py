@@ -16,6 +16,9 @@ def status(mode: int = 0o750, uid: int = 0, kind: int = stat.S_IFREG) -> os.stat
 def host(
     files: dict[str, os.stat_result] | None = None,
     directories: tuple[str, ...] = ("/var/log/audit", "/var/log", "/srv"),
+    modules: frozenset[str] = frozenset({"json"}),
+    *,
+    shared_keys: bool = True,
 ) -> Host:
     files = files or {}
 
@@ -36,11 +39,13 @@ def host(
         status_of,
         open_directory,
         lambda: frozenset({"page-somebody"}),
-        lambda name: name == "json",
+        modules.__contains__,
+        shared_keys,
     )
 
 
 HOST = host()
+CERTIFICATES = "transport = tls\ntls_cert_file = /c\ntls_key_file = /k\ntls_ca_file = /a\n"
 
 
 def config_of(text: str, on: Host = HOST) -> DaemonConfig:
@@ -142,10 +147,25 @@ def test_a_group_may_not_be_given_var_log() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("transport = tls", "1: transport: tls needs tls_psk_file or tls_allowed_clients"),
         (
-            "tls_psk_file = /k",
-            "1: tls_psk_file: needs tls_psk_identity or tls_allowed_clients, too",
+            "transport = tls",
+            "1: transport: tls needs tls_cert_file, tls_key_file and tls_ca_file, or tls_psk_file",
+        ),
+        (
+            "transport = tls\ntls_psk_file = /k",
+            "2: tls_psk_file: needs tls_psk_identity or tls_allowed_clients, too",
+        ),
+        (
+            "transport = tls\ntls_cert_file = /c\ntls_ca_file = /a",
+            " tls_key_file: needed for tls with certificates",
+        ),
+        (
+            f"{CERTIFICATES}tls_psk_file = /k",
+            "5: tls_psk_file: contradicts the certificates: use one or the other",
+        ),
+        (
+            f"{CERTIFICATES}tls_crypto_profile = pqc",
+            "5: tls_crypto_profile: Python cannot insist on a key exchange",
         ),
         (
             "tls_require_pqc = yes\ntls_crypto_profile = system",
@@ -154,12 +174,27 @@ def test_a_group_may_not_be_given_var_log() -> None:
     ],
 )
 def test_tls_settings_must_fit_together(text: str, problem: str) -> None:
-    assert problems_of(text) == [problem]
+    assert [found[: len(problem)] for found in problems_of(text)] == [problem]
 
 
-def test_tls_with_clients_of_its_own_is_accepted() -> None:
-    config = config_of("transport = tls\ntls_allowed_clients = /c\ntls_psk_file = /k\n")
-    assert config.transport is Transport.TLS
+@pytest.mark.parametrize("text", ["tls_allowed_clients = /c\n", "tls_psk_identity = i\n"])
+def test_shared_keys_are_accepted_where_python_has_them(text: str) -> None:
+    text = f"transport = tls\ntls_psk_file = /k\n{text}"
+    assert config_of(text).transport is Transport.TLS
+    (problem,) = problems_of(text, host(shared_keys=False))
+    assert problem.startswith("2: tls_psk_file: tls with keys needs Python 3.13 or newer")
+
+
+def test_certificates_are_accepted() -> None:
+    assert config_of(CERTIFICATES).transport is Transport.TLS
+
+
+def test_kerberos_needs_its_package() -> None:
+    text = "transport = krb5\n"
+    assert config_of(text, host(modules=frozenset({"gssapi"}))).transport is Transport.KRB5
+    assert problems_of(text) == [
+        '1: transport: krb5 needs the Python package gssapi: pip install "auditd-py[kerberos]"'
+    ]
 
 
 def test_tls_require_pqc_selects_the_profile() -> None:

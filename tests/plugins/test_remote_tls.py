@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ssl
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.certificates import Authority
 from tests.plugins.test_remote import forward, line, said, serve
 
 if TYPE_CHECKING:
@@ -21,36 +21,8 @@ __all__ = ["forward", "serve"]  # fixtures
 KEYS = sys.version_info >= (3, 13)
 
 
-def openssl(*arguments: object) -> None:
-    command = ["openssl", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, timeout=20)
-    assert done.returncode == 0, done.stderr
-
-
-class Authority:
-    """Signs certificates: <name>.crt and <name>.key in its folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir()
-        self._new("ca", "/CN=test authority", "-x509", "-days", 2)
-
-    def _new(self, name: str, subject: str, *more: object) -> None:
-        out = ("-keyout", self.folder / f"{name}.key", "-out", self.folder / f"{name}.crt")
-        kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-        openssl("req", *kind, "-subj", subject, *out, *more)
-        (self.folder / f"{name}.key").chmod(0o400)
-
-    def sign(self, name: str, alternative: str, *dates: str) -> None:
-        ca = ("-CA", self.folder / "ca.crt", "-CAkey", self.folder / "ca.key")
-        self._new(
-            name, f"/CN={name}", "-x509", *ca, "-days", 2,
-            "-addext", f"subjectAltName={alternative}",
-            "-addext", "basicConstraints=critical,CA:FALSE", *dates,
-        )  # fmt: skip
-
-    def path(self, name: str) -> str:
-        return str(self.folder / name)
+class Servers(Authority):
+    """Has settings for both ends of a connection, too."""
 
     def server(self, name: str, *, least=ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -69,8 +41,8 @@ class Authority:
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory) -> Authority:
-    made = Authority(tmp_path_factory.mktemp("tls") / "ca")
+def authority(tmp_path_factory) -> Servers:
+    made = Servers(tmp_path_factory.mktemp("tls") / "ca")
     made.sign("client", "DNS:client")
     made.sign("server", "IP:127.0.0.1")
     made.sign("named", "DNS:log.example.com")
