@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from auditd_py.record.event import Event
     from auditd_py.search.output import Writer
     from auditd_py.search.reader import LogFile
+    from auditd_py.search.resume import Resume
 
 FOUND: Final = 0
 NOT_FOUND: Final = 1
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{kind}{error}\n")
         if more := getattr(error, "more", ""):
             sys.stderr.write(f"{more}\n")
-        return ERROR
+        return getattr(error, "status", ERROR)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return ERROR
@@ -102,18 +103,35 @@ class Search:
         files = self.files()
         write = _writer(options)
         timeout_s = options.timeout_s or (self.settings.timeout_s if self.settings else 2)
-        scan = Scan(options.query, timeout_s, on_junk=self.take_junk, sparsely=_is_long(files))
-        for event in self.events(files, scan):
+        sparsely = _is_long(files) and not options.checkpoint
+        scan = Scan(options.query, timeout_s, on_junk=self.take_junk, sparsely=sparsely)
+        resume = self.resume(files)
+        events = self.events(files, scan) if resume is None else resume.events(scan, self.say)
+        for event in events:
             self.found += 1
             self.put(write(event))
             if options.just_one:
                 break
         self.flush()
+        if resume is not None:
+            resume.save()
         if self.junk:
             self.say(f"{self.junk} lines are no records")
         if not self.found and options.format != "raw":
             self.say("<no matches>")
         return FOUND if self.found else NOT_FOUND
+
+    def resume(self, files: list[LogFile]) -> Resume | None:
+        """Return what goes on from a checkpoint, None if there is to be none."""
+        path = self.options.checkpoint
+        if not path:
+            return None
+        if stat.S_ISFIFO(os.fstat(files[0].descriptor).st_mode):
+            self.say("Warning - a pipe has no checkpoint")
+            return None
+        from auditd_py.search.resume import Resume
+
+        return Resume(path, files, by_time=self.options.from_checkpoint)
 
     def files(self) -> list[LogFile]:
         """Open what is to be read."""
@@ -122,14 +140,18 @@ class Search:
             if os.path.isdir(options.input):
                 path = os.path.join(options.input, "audit.log")
                 self.say(f"NOTE - using logs in {options.input}")
-                return from_time(open_log(path), options.query.start)
+                return self.since(open_log(path))
             return [open_file(options.input)]
         if not options.input_logs and stat.S_ISFIFO(os.fstat(0).st_mode):
             return [open_file("/dev/stdin")]
         assert self.settings is not None
         for problem in self.settings.problems:
             self.say(problem)
-        return from_time(open_log(self.settings.log_file), options.query.start)
+        return self.since(open_log(self.settings.log_file))
+
+    def since(self, files: list[LogFile]) -> list[LogFile]:
+        """Return the files that can have what is wanted."""
+        return files if self.options.checkpoint else from_time(files, self.options.query.start)
 
     def events(self, files: list[LogFile], scan: Scan) -> Iterator[Event]:
         """Give the events of all files that match."""
@@ -140,7 +162,6 @@ class Search:
                 else:
                     yield from scan.end()
                     self.flush()
-            file.close()
         yield from scan.end()
 
     def put(self, text: bytes) -> None:

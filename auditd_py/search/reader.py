@@ -134,36 +134,64 @@ def from_time(files: list[LogFile], start: int | None) -> list[LogFile]:
 
 def first_second(file: LogFile) -> int | None:
     """Return the time of a file's first record; None if it has none near its beginning."""
+    found = _second(_beginning(file))
+    return int(found[1]) if found else None
+
+
+def first_identity(file: LogFile) -> bytes:
+    """Return what tells a file's first line from all others, empty if it has none yet."""
+    line, end, _ = _beginning(file).partition(b"\n")
+    return b"%08x" % zlib.crc32(line) if end else b""
+
+
+def _beginning(file: LogFile) -> bytes:
+    if not stat.S_ISREG(os.fstat(file.descriptor).st_mode):
+        return b""
     data = os.pread(file.descriptor, 65536, 0)
     if file.compression == "gzip":
         try:
             data = zlib.decompressobj(31).decompress(data, 65536)
         except zlib.error:
-            return None
+            return b""
     elif file.compression:
-        return None
-    found = _second(data)
-    return int(found[1]) if found else None
+        try:
+            return next(_zstd(iter((data, b"")).__next__), b"")
+        except ValueError:
+            return b""
+    return data
 
 
-def blocks(file: LogFile, on_problem: Callable[[str], None]) -> Blocks:
-    """Give a file's lines: bytes, and where the last whole line in them ends.
+def blocks(
+    file: LogFile, on_problem: Callable[[str], None], offset: int = 0, *, whole: bool = False
+) -> Blocks:
+    """Give a file's lines from an offset on: bytes, and where the last whole line in them ends.
 
-    `on_problem` is told why a compressed file cannot be read further.
+    The offset is in bytes that are not compressed. A last line without an end is given as if it
+    had one, but not with `whole`. `on_problem` is told why a compressed file cannot be read
+    further.
     """
     if file.compression:
-        reads = _unpacked(file, on_problem)
+        reads = _after(_unpacked(file, on_problem), offset)
         yield from lines_of(reads)
     elif stat.S_ISREG(os.fstat(file.descriptor).st_mode):
-        yield from _file_blocks(file.descriptor)
+        yield from _file_blocks(file.descriptor, offset, whole=whole)
     else:
         yield from pipe_blocks(file.descriptor)
 
 
-def _file_blocks(descriptor: int, offset: int = 0) -> Blocks:
+def _after(reads: Iterator[bytes], offset: int) -> Iterator[bytes]:
+    for data in reads:
+        if offset < len(data):
+            yield data[offset:]
+        offset = max(0, offset - len(data))
+
+
+def _file_blocks(descriptor: int, offset: int, *, whole: bool) -> Blocks:
     while data := os.pread(descriptor, BLOCK, offset):
         end = data.rfind(b"\n") + 1
         if not end:  # a line without an end
+            if whole and len(data) < BLOCK:
+                return
             offset += len(data)
             yield data + b"\n", len(data) + 1
             continue

@@ -42,9 +42,13 @@ _last_type = re.compile(rb"(?:node=[^ \n]+ )?type=([^ \n]+) ").match
 
 
 class Run(Record):
-    """Records of one event that stand together: `line` is all their lines."""
+    """Records of one event that stand together: `line` is all their lines.
 
-    __slots__ = ()
+    `place` is where they begin, in bytes from the beginning of all that a Scan was fed.
+    """
+
+    __slots__ = ("place",)
+    place: int
 
     def records(self) -> list[Record]:
         """Return the records."""
@@ -136,21 +140,38 @@ class Scan:
         self._done: dict[Key, int] = {}  # events that were given, and the number of their block
         self._history: deque[Block] = deque()
         self._blocks = 0
+        self.place = 0  # bytes that were fed
+        self.latest = 0  # the highest second seen, where all lines are read
 
     def feed(self, data: bytes, end: int) -> Iterator[Event]:
         """Take whole lines, `data` up to `end`; give the events that are over."""
         if self.sparse:
             yield from self._found(self._feed_sparse(Block(data, end)))
         else:
-            for run in self._all_runs(data, end):
-                yield from self._found(self._assembler.feed(run))
+            yield from self._found(self.feed_all(data, end))
+
+    def feed_all(self, data: bytes, end: int) -> Iterator[Event]:
+        """Take whole lines; give all events that are over, their records not taken apart."""
+        for run in self._all_runs(data, end):
+            self.latest = max(self.latest, run.seconds)
+            yield from self._assembler.feed(run)
+        self.place += end
 
     def end(self) -> Iterator[Event]:
         """Give the events that are open still."""
-        yield from self._found(
-            _in_order(self._open.values()) if self.sparse else self._assembler.end()
-        )
-        self._open.clear()
+        yield from self._found(self.open_events())
+
+    def open_events(self) -> list[Event]:
+        """Return the events that are open still, of which the records are not taken apart."""
+        if self.sparse:
+            events = _in_order(self._open.values())
+            self._open.clear()
+            return events
+        return self._assembler.end()
+
+    def wanted(self, event: Event) -> Event | None:
+        """Return an event, with its records, if the query wants it."""
+        return next(self._found([event]), None)
 
     def _found(self, events: Iterable[Event]) -> Iterator[Event]:
         matches = self._query.matches
@@ -187,15 +208,12 @@ class Scan:
             second = int(seconds)
             if limited and not query.in_time(second):
                 continue
-            yield Run(
-                data[start : stop - 1],
-                node[5:-1] if node else None,
-                name or b"",
-                second,
-                int(milliseconds),
-                int(serial),
-                0,
-            )
+            run = Run(
+                data[start : stop - 1], node[5:-1] if node else None, name or b"", second,
+                int(milliseconds), int(serial), 0,
+            )  # fmt: skip
+            run.place = self.place + start
+            yield run
         if last != end:
             self._junk(data[last:end])
 
