@@ -305,6 +305,14 @@ class DaemonConfig(BaseModel):
         YesNo(),
         _ours("Take lines without a header, as senders with format = ascii send them."),
     ] = False
+    collector_log_dir: Annotated[
+        str | None,
+        AbsolutePath(),
+        _ours(
+            "Directory with a folder for each node, where its records go; not set = they go "
+            "to log_file."
+        ),
+    ] = None
     node_check: Annotated[
         NodeCheckWord,
         Words(NodeCheckWord),

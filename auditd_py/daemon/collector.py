@@ -78,6 +78,7 @@ class Collector:
         self.gate: Gate | None = None  # None: whoever connects, unencrypted
         self.shaking = 0  # handshakes under way
         self._intake = Intake(log_file, writes, self._log_is_full)
+        self._intake.by_node = config.collector_log_dir is not None
         self._server: asyncio.Server | None = None
         self._full = False
 
@@ -122,6 +123,8 @@ class Collector:
             client.use_node_check()
             if client.identity and self.gate and not self.gate.permits(client.identity):
                 client.replace("its identity is not allowed any more")
+        self._intake.hand_over()
+        self._intake.by_node = config.collector_log_dir is not None
 
     async def stop(self) -> None:
         """Take no more records, answer what is written, and say goodbye."""

@@ -8,10 +8,13 @@ time the log is asked once, not fifty times. Benchmarks: collect-64, collect-1, 
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache, partial
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from auditd_py.daemon.positions import Origin
 from auditd_py.log.incident import Condition
+from auditd_py.remote.node import folder_name, node_of
 from auditd_py.remote.receiver import DISK_ERROR, DISK_FULL, SUSPENDED
 from auditd_py.remote.stream import answer, record_sum
 
@@ -29,6 +32,7 @@ class Intake:
     """Writes what clients sent, in order for each of them, and answers it in order.
 
     `writes()` says whether there is a log at all; `on_full()` is called when it takes no more.
+    With `by_node` each node has a log of its own.
     """
 
     def __init__(
@@ -38,10 +42,14 @@ class Intake:
         self._writes = writes
         self._on_full = on_full
         self._loop = asyncio.get_running_loop()
+        self.by_node = False
         self._gathered: list[tuple[Client, Batch]] = []
 
     def take(self, client: Client, batch: Batch) -> None:
         """Write the records of a batch, and answer it when that is done."""
+        if self.by_node and batch.texts and self._writes():
+            self._append_by_node(client, batch)
+            return
         if client.stream is not None:
             self._append(client, batch)
             return
@@ -96,6 +104,32 @@ class Intake:
         if self._log_file.full:
             self._on_full()
 
+    def _append_by_node(self, client: Client, batch: Batch) -> None:
+        """Write each run of records of one node to its log; records without go by the address."""
+        self.hand_over()  # answers go out in order
+        runs = [(node, list(texts)) for node, texts in groupby(batch.texts, node_of)]
+        done: list[bool] = []
+        total = 0
+
+        def count(size: int, written: int) -> None:
+            nonlocal total
+            total += written if all(done) else 0
+            done.append(written == size)
+            if len(done) == len(runs):
+                self._answer([(client, batch)], total)
+
+        for node, texts in runs:
+            origin = Origin(client.stream, record_sum(texts[-1])) if client.stream else None
+            self._log_file.append(
+                b"\n".join(texts) + b"\n",
+                len(texts),
+                partial(count, len(texts)),
+                origin,
+                _folder(node or client.address.encode()),
+            )
+        if self._log_file.full:
+            self._on_full()
+
     def _answer(self, gathered: list[tuple[Client, Batch]], written: int) -> None:
         """Answer batches of which the first `written` records are in the log."""
         low = Condition.SPACE_LEFT in self._log_file.space.crossed
@@ -114,3 +148,6 @@ class Intake:
         if Condition.DISK_FULL in self._log_file.space.crossed:
             return DISK_FULL
         return DISK_ERROR
+
+
+_folder = lru_cache(1024)(folder_name)

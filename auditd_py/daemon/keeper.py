@@ -160,6 +160,7 @@ def log_settings(
         space_left=_limit(config.space_left),
         admin_space_left=_limit(config.admin_space_left),
         responses=responses,
+        node_dir=config.collector_log_dir,
     )
 
 

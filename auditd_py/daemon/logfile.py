@@ -14,10 +14,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
+from auditd_py.daemon.node_logs import NodeLogs
 from auditd_py.daemon.writer import Events, LogCounters, LogSettings, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from auditd_py.daemon.archives import Compression
     from auditd_py.daemon.positions import Origin, Stream
@@ -58,15 +59,15 @@ class LogFile:
         self._loop = loop
         self._limit = limit
         self._watcher = watcher
-        self._writer = Writer(
-            Events(
-                incident=lambda incident: self._call(watcher.incident, incident),
-                recoverable=lambda: self._call(watcher.log_recoverable),
-                rotated=lambda: self._call(watcher.log_rotated),
-                told=lambda level, text: self._call(watcher.log_told, level, text),
-                flush_failed=self._flush_failed,
-            )
+        events = Events(
+            incident=lambda incident: self._call(watcher.incident, incident),
+            recoverable=lambda: self._call(watcher.log_recoverable),
+            rotated=lambda: self._call(watcher.log_rotated),
+            told=lambda level, text: self._call(watcher.log_told, level, text),
+            flush_failed=self._flush_failed,
         )
+        self._writer = Writer(events)
+        self._node_logs = NodeLogs(events, self._writer.counters)
         self._queue: queue.SimpleQueue[_Lines | _Job[Any] | None] = queue.SimpleQueue()
         self._gathered = _Lines()
         self._submitted = 0  # bytes, event loop
@@ -84,12 +85,12 @@ class LogFile:
     @property
     def suspended(self) -> bool:
         """Whether records are not written until somebody resumes."""
-        return self._writer.suspended
+        return self._writer.suspended or self._node_logs.suspended
 
     @property
     def failed(self) -> bool:
         """Whether records are not written until the disk recovers."""
-        return self._writer.failed
+        return self._writer.failed or self._node_logs.failed
 
     @property
     def space(self) -> SpaceWatch:
@@ -116,14 +117,18 @@ class LogFile:
         records: int,
         done: Callable[[int], None] | None = None,
         origin: Origin | None = None,
+        node: str = "",
     ) -> None:
         """Write `lines`, which are `records` whole lines.
 
         `done(written)` is called on the event loop when they are written, and flushed as the
         settings promise, with how many of them are in the log: the first ones. `origin` says
-        which stream's they are: then they are only written if all before them was.
+        which stream's they are: then they are only written if all before them was. With `node`
+        they go to the log of that node.
         """
         self._submitted += len(lines)
+        if node:
+            self._gathered.nodes[len(self._gathered.chunks)] = node
         if origin is not None:
             self._gathered.origins[len(self._gathered.chunks)] = origin
         if done is not None:
@@ -144,24 +149,46 @@ class LogFile:
 
         Raises LogError or OSError; the former file then stays in use.
         """
-        await self._do(lambda: self._writer.open(settings))
+
+        def open_all() -> None:
+            self._writer.open(settings)
+            self._node_logs.open(settings)
+
+        await self._do(open_all)
 
     def position(
         self, stream: bytes, following: int
     ) -> asyncio.Future[tuple[Stream, Position] | None]:
         """As Positions.at, when everything appended so far is written. It does not fail."""
-        return self._do(lambda: self._writer.position(stream, following))
+
+        def find() -> tuple[Stream, Position] | None:
+            positions = self._node_logs.positions
+            if positions is not None:
+                return positions.at(stream, following)
+            return self._writer.position(stream, following)
+
+        return self._do(find)
 
     def resume(self, first: bytes, *, rearm: bool = True) -> asyncio.Future[None]:
         """Go on after a suspension or a fault, with the line `first`, as Writer.resume says.
 
         The future raises LogError or OSError.
         """
-        return self._do(lambda: self._writer.resume(first, rearm=rearm))
+
+        def resume_all() -> None:
+            self._writer.resume(first, rearm=rearm)
+            self._node_logs.resume(first, rearm=rearm)
+
+        return self._do(resume_all)
 
     def rotate(self, first: bytes) -> asyncio.Future[bool]:
         """Begin a new log with the line `first`; the future is false if num_logs forbids it."""
-        return self._do(lambda: self._writer.rotate(first))
+
+        def rotate_all() -> bool:
+            self._node_logs.rotate()
+            return self._writer.rotate(first)
+
+        return self._do(rotate_all)
 
     def tick(self) -> None:
         """Let the thread do what is due by time. To be called every second or two."""
@@ -179,11 +206,21 @@ class LogFile:
 
     async def settle(self) -> None:
         """Return when everything appended so far is written and flushed."""
-        await self._do(self._writer.flush)
+
+        def flush_all() -> None:
+            self._writer.flush()
+            self._node_logs.flush()
+
+        await self._do(flush_all)
 
     async def close(self) -> None:
         """Write what is waiting, flush, close, and end the thread."""
-        await self._do(self._writer.close)
+
+        def close_all() -> None:
+            self._node_logs.close()
+            self._writer.close()
+
+        await self._do(close_all)
         self._queue.put(None)
         self._thread.join()
 
@@ -200,8 +237,7 @@ class LogFile:
             item = self._queue.get()
             lines = _Lines()
             while isinstance(item, _Lines):
-                for place, origin in item.origins.items():
-                    lines.origins[len(lines.chunks) + place] = origin
+                lines.add_places(item)
                 lines.done += [(len(lines.chunks) + place, done) for place, done in item.done]
                 lines.chunks += item.chunks
                 lines.counts += item.counts
@@ -222,16 +258,43 @@ class LogFile:
         size = sum(map(len, lines.chunks))
         if any(origin.stream.broken for origin in lines.origins.values()):
             lines = self._whole(lines)
-        unwritten = self._writer.counters.unwritten
-        self._writer.append(lines.chunks, lines.counts, lines.origins)
+        if lines.nodes:
+            written = [0] * len(lines.chunks)
+            for start, end in lines.runs():
+                written[start:end] = self._append_run(lines, start, end)
+        else:
+            written = self._append_run(lines, 0, len(lines.chunks))
         if lines.done:
-            # what is missing is what came last: after a fault nothing is written any more
-            missing = self._writer.counters.unwritten - unwritten
-            self._call(_tell, lines, sum(lines.counts) - missing)
+            self._call(_tell, lines, written)
         self._done += size
         if self._was_full and self._submitted - self._done <= self._limit // 2:
             self._was_full = False
             self._call(self._watcher.log_has_space)
+
+    def _append_run(self, lines: _Lines, start: int, end: int) -> list[int]:
+        """Write chunks that go to one log; return how many lines of each are in it."""
+        chunks, counts, origins = lines.chunks, lines.counts, lines.origins
+        if end - start < len(chunks):
+            chunks, counts = chunks[start:end], counts[start:end]
+            origins = {n - start: origins[n] for n in range(start, end) if n in origins}
+        node = lines.nodes.get(start) if self._node_logs.active else None
+        if node is None:
+            unwritten = self._writer.counters.unwritten
+            self._writer.append(chunks, counts, origins)
+            missing = self._writer.counters.unwritten - unwritten
+        elif any(origin.stream.broken for origin in origins.values()):
+            missing = sum(counts)  # another run of this stream failed a moment ago
+        else:
+            missing = sum(counts) - self._node_logs.append(node, chunks, counts, origins)
+        if not missing:
+            return counts
+        # what is missing is what came last: after a fault nothing is written any more
+        left = sum(counts) - missing
+        written = []
+        for count in counts:
+            written.append(min(count, left))
+            left -= written[-1]
+        return written
 
     def _whole(self, lines: _Lines) -> _Lines:
         """Return the lines without those that follow one of their stream that was not written."""
@@ -247,6 +310,8 @@ class LogFile:
                 whole.done.append((len(whole.chunks), done[place]))
             if origin is not None:
                 whole.origins[len(whole.chunks)] = origin
+            if place in lines.nodes:
+                whole.nodes[len(whole.chunks)] = lines.nodes[place]
             whole.chunks.append(chunk)
             whole.counts.append(count)
         return whole
@@ -254,6 +319,7 @@ class LogFile:
     def _tick(self) -> None:
         self._ticking = False
         self._writer.tick()
+        self._node_logs.tick()
 
     def _flush_failed(self, error: OSError) -> None:
         # in the flusher's thread: the descriptor is the writer's
@@ -274,15 +340,30 @@ class _Lines:
     counts: list[int] = field(default_factory=list)
     done: list[tuple[int, Callable[[int], None]]] = field(default_factory=list)
     origins: dict[int, Origin] = field(default_factory=dict)
+    nodes: dict[int, str] = field(default_factory=dict)
+
+    def add_places(self, later: _Lines) -> None:
+        """Take over what `later` says of its chunks, which are about to be added."""
+        first = len(self.chunks)
+        if later.origins:
+            self.origins.update({first + n: origin for n, origin in later.origins.items()})
+        if later.nodes:
+            self.nodes.update({first + n: node for n, node in later.nodes.items()})
+
+    def runs(self) -> Iterator[tuple[int, int]]:
+        """Yield the places of chunks that go to the same log one after another."""
+        start = 0
+        for place in range(1, len(self.chunks) + 1):
+            ends = place == len(self.chunks) or self.nodes.get(place) != self.nodes.get(start)
+            if ends:
+                yield start, place
+                start = place
 
 
-def _tell(lines: _Lines, written: int) -> None:
-    """Tell who waits for a chunk how many of its lines are among the first `written`."""
-    before = place = 0
+def _tell(lines: _Lines, written: list[int]) -> None:
+    """Tell who waits for a chunk how many of its lines are in the log."""
     for index, done in lines.done:
-        before += sum(lines.counts[place:index])
-        place = index
-        done(max(0, min(lines.counts[index], written - before)))
+        done(written[index])
 
 
 class _Job(Generic[_T]):

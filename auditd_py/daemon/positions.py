@@ -152,8 +152,8 @@ class Positions:
         except (OSError, LogError) as error:
             self._failed(error)
             return
-        files = dict(_files(os.path.dirname(self.path)))
         try:
+            files = dict(_files(os.path.dirname(self.path)))
             data = os.pread(self._fd, MOST_STREAMS * SLOT_SIZE, 0)
             for place in range(len(data) // SLOT_SIZE):
                 slot = unpack_slot(data[place * SLOT_SIZE : (place + 1) * SLOT_SIZE])
@@ -227,11 +227,14 @@ def _opened(path: str, flags: int) -> int:
 
 
 def _files(folder: str) -> Iterator[tuple[tuple[int, int], str]]:
-    """Yield identity and path of each file in `folder`."""
-    for entry in os.scandir(folder):
-        if entry.is_file(follow_symlinks=False):
-            found = entry.stat(follow_symlinks=False)
-            yield (found.st_dev, found.st_ino), entry.path
+    """Yield identity and path of each file in `folder`, and in the folders in it."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(entry.path)
+            elif entry.is_file(follow_symlinks=False):
+                found = entry.stat(follow_symlinks=False)
+                yield (found.st_dev, found.st_ino), entry.path
 
 
 def _lines(path: str, offset: int, size: int) -> int:

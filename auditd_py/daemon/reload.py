@@ -101,6 +101,7 @@ _LOG_KEYWORDS = frozenset(
     {
         "write_logs",
         "log_file",
+        "collector_log_dir",
         "log_group",
         "flush",
         "freq",

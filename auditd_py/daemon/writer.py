@@ -50,7 +50,9 @@ class LogSettings:
     """Where and how records are stored.
 
     `path` None means the open descriptor `descriptor` (-f and --observe), which is left open;
-    nothing is rotated or watched then. `limit` and `keep_total` are bytes, 0 for none.
+    nothing is rotated or watched then. `limit` and `keep_total` are bytes, 0 for none. With
+    `node_dir` the records of other hosts go to logs below it, see node_logs. `positions` says
+    whether streams have their positions beside this log.
     """
 
     path: str | None
@@ -65,6 +67,8 @@ class LogSettings:
     space_left: Limit = _NO_LIMIT
     admin_space_left: Limit = _NO_LIMIT
     responses: Mapping[Condition, Response] = field(default_factory=dict)
+    node_dir: str | None = None
+    positions: bool = True
 
     def response(self, condition: Condition) -> Response:
         """Return what to do at once when `condition` comes up."""
@@ -235,7 +239,7 @@ class Writer:
         condition = Condition.DISK_FULL if error.errno in _FULL else Condition.DISK_ERROR
         response = self._report(condition, function, error)
         if response is Response.SUSPEND:
-            self._suspend()
+            self.suspend()
         elif response is Response.ROTATE:
             self._rotate(free_oldest=True)
         elif function == "stat":
@@ -312,7 +316,8 @@ class Writer:
         if self._fd >= 0:
             self._recover("flush", error, b"")
 
-    def _suspend(self) -> None:
+    def suspend(self) -> None:
+        """Write nothing until `resume`."""
         self._close_file()
         self.suspended = True
 
@@ -366,7 +371,7 @@ class Writer:
         if self._fd < 0:
             return
         if Response.SUSPEND in wanted:
-            self._suspend()
+            self.suspend()
         elif Response.ROTATE in wanted and self.counters.size:
             self._rotate(free_oldest=True)
 
@@ -389,7 +394,7 @@ class Writer:
             )
         )
         if response is Response.SUSPEND:
-            self._suspend()
+            self.suspend()
 
     def _may_rotate(self, settings: LogSettings) -> bool:
         return settings.num_logs >= 2 or self._keeps(settings)
@@ -406,6 +411,12 @@ class Writer:
             self._rotate()
         self.append([first], [1])
         return True
+
+    def begin_anew(self) -> None:
+        """Begin a new log, if num_logs allows it and there is anything in this one."""
+        settings = self._settings
+        if settings is not None and self.counters.size and self._may_rotate(settings):
+            self._rotate()
 
     def _rotate(self, *, free_oldest: bool = False) -> None:
         settings, archives = self._settings, self._archives
@@ -443,7 +454,7 @@ class Writer:
         cause = error if isinstance(error, OSError) else OSError(error.errno, error.reason)
         condition = Condition.DISK_FULL if cause.errno in _FULL else Condition.DISK_ERROR
         if self._report(condition, "rotate", cause) is Response.SUSPEND:
-            self._suspend()
+            self.suspend()
             return
         try:
             self._check_name()
@@ -566,7 +577,7 @@ class Writer:
         self._settings, self._archives = settings, archives
         if settings.path is None:
             self._close_positions()
-        else:
+        elif settings.positions:
             self._open_positions(settings.path)
         self._limit_at = settings.limit
         self._use(fd, torn=torn)
@@ -660,7 +671,7 @@ class Writer:
     def close(self) -> None:
         """Flush and close."""
         self.flush()
-        self._suspend()
+        self.suspend()
         self._close_positions()
 
     def _close_file(self) -> None:

@@ -36,6 +36,7 @@ def test_our_additions_are_marked_and_effective() -> None:
         "mail_from",
         "tcp_listen_addr",
         "tcp_plain_clients",
+        "collector_log_dir",
         "node_check",
         "tcp_keepalive_time",
         "tcp_keepalive_intvl",

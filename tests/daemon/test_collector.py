@@ -365,6 +365,97 @@ def test_a_name_that_another_address_uses_is_refused(collector, sender):
     assert logged(daemon) == [1, 3]
 
 
+@pytest.fixture
+def nodes(log_dir: Path) -> Path:
+    folder = log_dir / "nodes"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def numbers(log: Path) -> list[int]:
+    return [line.serial for line in parse_log(log.read_bytes())]
+
+
+def test_each_node_has_a_log_of_its_own(collector, sender, nodes):
+    daemon, one, other = collector(collector_log_dir=nodes, flush="SYNC"), sender(), sender()
+    one.send(1, 2)
+    other.socket.sendall(as_node(b"../web2", 3) + as_node(b"", 4) + as_node(b"../web2", 5))
+    assert [one.reply() for _ in range(2)] == [(ACK, 1, b""), (ACK, 2, b"")]
+    assert [other.reply() for _ in range(3)] == [(ACK, n, b"") for n in (3, 4, 5)]
+    assert numbers(nodes / "web1" / "audit.log") == [1, 2]
+    assert numbers(nodes / "%2E.%2Fweb2" / "audit.log") == [3, 5]
+    assert numbers(nodes / "127.0.0.1" / "audit.log") == [4]
+    assert logged(daemon) == []
+    assert (nodes / "web1" / "audit.log").stat().st_mode & 0o777 == 0o600
+    assert int(daemon.state()["records written"]) >= 5
+
+
+def test_more_nodes_than_logs_may_be_open(collector, sender, nodes):
+    collector(collector_log_dir=nodes, flush="NONE")
+    client = sender()
+    for turn in range(2):
+        client.socket.sendall(b"".join(as_node(b"n%d" % n, turn * 200 + n) for n in range(200)))
+        assert [client.reply() for _ in range(200)] == [
+            (ACK, turn * 200 + n, b"") for n in range(200)
+        ]
+    assert [numbers(nodes / f"n{n}" / "audit.log") for n in range(200)] == [
+        [n, 200 + n] for n in range(200)
+    ]
+
+
+@pytest.mark.slow
+def test_the_log_of_a_node_rotates_for_itself(collector, sender, nodes):
+    daemon = collector(collector_log_dir=nodes, max_log_file=1, max_log_file_action="ROTATE")
+    client = sender()
+    for first in range(0, 2600, 100):
+        client.socket.sendall(b"".join(
+            message(text(n) + b" " + b"x" * 1000, n) for n in range(first, first + 100)
+        ))  # fmt: skip
+        assert all(client.reply() for _ in range(100))
+    assert sorted(path.name for path in (nodes / "web1").iterdir()) == [
+        "audit.log", "audit.log.1", "audit.log.2",
+    ]  # fmt: skip
+    logs = [nodes / "web1" / f"audit.log{end}" for end in (".2", ".1", "")]
+    assert [n for log in logs for n in numbers(log)] == list(range(2600))
+    assert not daemon.log.with_name("audit.log.1").exists()
+
+
+@pytest.mark.slow
+def test_a_reload_begins_and_ends_logs_of_nodes(collector, sender, nodes, port):
+    daemon, client = collector(), sender()
+    base = {"local_events": "no", "tcp_listen_port": port, "use_libwrap": "no"}
+    for number, more in enumerate(({}, {"collector_log_dir": nodes}, {})):
+        daemon.configure(tcp_max_per_addr=99, **base, **more)
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_state("RELOADING=1")
+        daemon.wait_state("READY=1")
+        client.send(number)
+        assert client.reply() == (ACK, number, b"")
+    assert logged(daemon) == [0, 2]
+    assert numbers(nodes / "web1" / "audit.log") == [1]
+
+
+@pytest.mark.slow
+def test_a_disk_that_fails_a_node_is_answered_and_it_goes_on(fault_fs, collector, sender):
+    nodes = fault_fs.place / "nodes"
+    for path in ("nodes", "nodes/web1"):
+        (fault_fs.place.with_name("backing") / path).mkdir(mode=0o700)
+    daemon = collector(collector_log_dir=nodes, disk_error_action="SYSLOG")
+    client = sender()
+    client.send(1)
+    assert client.reply() == (ACK, 1, b"")
+    fault_fs.fail("EIO")
+    client.send(2)
+    assert client.reply() == (DISKERROR, 2, b"disk write error")
+    fault_fs.fail("ok")
+    wait_for(lambda: "resumed logging" in daemon.told(), "it goes on")
+    client.send(3)
+    assert client.reply() == (ACK, 3, b"")
+    lines = parse_log((nodes / "web1" / "audit.log").read_bytes())
+    assert [line.serial for line in lines if line.type == "TEST"] == [1, 3]
+    assert lines[1].text.endswith(" unwritten=1")
+
+
 def clients(daemon: Auditd) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "auditd_py", "auditd", "--clients", "-c", str(daemon.conf)]
     return subprocess.run(command, capture_output=True, text=True, timeout=30)

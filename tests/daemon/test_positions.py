@@ -221,17 +221,25 @@ class Forwarder:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("flush", ["incremental_async", "sync"])
-def test_killed_again_and_again_every_record_is_there_exactly_once(
-    collector, log_dir, port, flush, request
+@pytest.mark.parametrize(
+    ("flush", "by_node"), [("incremental_async", False), ("sync", False), ("none", True)]
+)
+def test_killed_again_and_again_every_record_is_there_exactly_once(  # noqa: PLR0917
+    collector, log_dir, port, flush, by_node, request
 ):
     amount = 40_000
     forwarder = Forwarder(log_dir, port)
-    forwarder.fill(texts(0, amount))
+    records = texts(0, amount)
+    if by_node:  # as of a relay
+        records = [text.replace(b"web1", b"web%d" % (n // 7 % 3)) for n, text in enumerate(records)]
+        (log_dir / "nodes").mkdir(mode=0o700)
+    forwarder.fill(records)
+    more = {"collector_log_dir": log_dir / "nodes"} if by_node else {}
     # small logs, so that some are rotated when the kill comes
     daemon: Auditd = collector(
-        flush=flush, max_log_file=1, max_log_file_action="keep_logs", freq=50, ready=False
-    )
+        flush=flush, max_log_file=1, max_log_file_action="keep_logs", freq=50, ready=False,
+        **more,
+    )  # fmt: skip
     request.addfinalizer(forwarder.kill)
     dice = random.Random(7)
     daemon.wait_ready()
@@ -250,7 +258,7 @@ def test_killed_again_and_again_every_record_is_there_exactly_once(
     forwarder.kill()
     assert kills > 3
     assert daemon.stop() == 0
-    found = b"".join(path.read_bytes() for path in log_dir.glob("audit.log*") if _log(path))
+    found = b"".join(path.read_bytes() for path in log_dir.rglob("audit.log*") if _log(path))
     numbers = [int(n) for n in re.findall(rb"type=TEST msg=audit\(1.000:\d+\): n=(\d+)\n", found)]
     assert len(numbers) == amount
     assert sorted(numbers) == list(range(amount))
@@ -266,7 +274,7 @@ def _again(daemon: Auditd) -> None:
 
 
 def _lines(folder: Path) -> int:
-    return sum(path.read_bytes().count(b"type=TEST") for path in folder.glob("audit.log*")
+    return sum(path.read_bytes().count(b"type=TEST") for path in folder.rglob("audit.log*")
                if _log(path))  # fmt: skip
 
 
