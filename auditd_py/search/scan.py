@@ -129,7 +129,7 @@ class Scan:
         on_junk: Callable[[bytes], None] | None = None,
         sparsely: bool = True,
     ) -> None:
-        self._query = query
+        self.query = query
         self._timeout_s = timeout_s
         self._on_junk = on_junk
         self._needles = query.needles()
@@ -174,8 +174,8 @@ class Scan:
         return next(self._found([event]), None)
 
     def _found(self, events: Iterable[Event]) -> Iterator[Event]:
-        matches = self._query.matches
-        everything = self._query.everything
+        matches = self.query.matches
+        everything = self.query.everything
         for event in events:
             runs = event.records
             if all(type_number(run.type_name) == _EOE for run in runs):
@@ -193,7 +193,7 @@ class Scan:
         return any(needle in run.line for needle in self._needles for run in runs)
 
     def _all_runs(self, data: bytes, end: int) -> Iterator[Run]:
-        query = self._query
+        query = self.query
         limited = query.start is not None or query.end is not None
         last = 0
         for found in _runs(data, 0, end):
@@ -255,7 +255,7 @@ class Scan:
                 head = _head(data, start)
                 if head is None or (len(head[5]) > 3 and int(head[5]) > 999):
                     self._junk(data[start:stop])
-                elif self._query.in_time(int(head[4])):
+                elif self.query.in_time(int(head[4])):
                     keys[head[1], head[3]] = None
                 place = data.find(needle, stop, end)
         return keys
