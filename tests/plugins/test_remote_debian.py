@@ -12,12 +12,13 @@ import pytest
 
 from auditd_py.remote.store import old_texts
 from tests.plugins.test_remote import configure, forward, free_port, line, serve
-from tests.programs import Peers, settings_text, wait_for
+from tests.programs import Auditd, Peers, settings_text, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+SENT = re.compile(rb"^type=SYSCALL msg=audit\(1700000000.000:.*$", re.MULTILINE)
 pytestmark = [pytest.mark.peer, pytest.mark.usefixtures("root")]
 __all__ = ["forward", "serve"]  # fixtures
 
@@ -86,6 +87,38 @@ def test_debians_auditd_writes_every_record_once_and_in_order(debian_collector, 
     plugin.send(*[line(n) for n in range(20_000)])
     assert plugin.finish() == (0, "")
     assert collector.numbers() == list(range(20_000))
+
+
+@pytest.fixture
+def our_collector(auditd) -> Callable[..., Auditd]:
+    """Start our daemon as a collector."""
+
+    def start() -> Auditd:
+        port = free_port()
+        daemon: Auditd = auditd(local_events="no", tcp_listen_port=port, use_libwrap="no")
+        daemon.port = port  # type: ignore[attr-defined]
+        return daemon
+
+    return start
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("client", ["forward", "debian_forward"])
+@pytest.mark.parametrize("server", ["our_collector", "debian_collector"])
+def test_ours_and_debians_understand_each_other(request, server, client, address):
+    collector = request.getfixturevalue(server)()
+    records = [line(n) for n in range(2000)]
+    settings = {"remote_server": address, "port": collector.port}
+    run = request.getfixturevalue(client)
+    if client == "forward":
+        plugin = run(**settings)
+        plugin.send(*records)
+        assert plugin.finish() == (0, "")
+    else:
+        assert run(records, **settings).returncode == 0
+    log = collector.log.read_bytes()
+    assert SENT.findall(log) == records
 
 
 def test_it_answers_heartbeats(debian_collector, forward, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auditd_py.errors import WireError
 from auditd_py.remote.frame import FATAL, REPLY, WARN, Decoder, Kind, encode
 from auditd_py.remote.sender import Answers, Retry, Trouble, Window
 
@@ -169,13 +170,48 @@ def test_every_record_is_released_once_in_order_and_written(steps):
     assert set(log) == set(texts(*range(count)))
 
 
-@given(st.lists(st.binary(max_size=60), max_size=5), st.integers(0, 9))
-def test_any_bytes_end_in_an_error_or_nothing(parts, amount):
+anything = st.lists(
+    st.one_of(
+        st.binary(max_size=40),
+        st.builds(
+            encode,
+            st.one_of(st.sampled_from(list(Kind)), st.integers(0, 2**32 - 1)),
+            st.integers(0, 12),
+            st.binary(max_size=12),
+        ),
+        st.just(encode(Kind.ACK, 1) + encode(Kind.DISKLOW, 2) + encode(Kind.DISKFULL, 3)),
+    ),
+    max_size=8,
+)
+
+
+def told(parts: list[bytes], amount: int) -> tuple[int, int, set[Trouble], bool]:
+    """Return what a window of so many records makes of answers: all, until they are an error."""
     window = Window(10)
     window.send(texts(*range(amount)))
+    whole = Answers()
     for part in parts:
-        window.receive(part)
-    assert window.records <= amount
+        answers = window.receive(part)
+        whole.released += answers.released
+        whole.lost += answers.lost
+        whole.troubles |= answers.troubles
+        if answers.error is not None:
+            assert isinstance(answers.error, WireError)
+            whole.error = answers.error
+            break
+    assert window.records == amount - whole.released
+    again = sent(window.restart())
+    assert [text for text in texts(*range(whole.released, amount)) if text in again] == again
+    return whole.released, whole.lost, set(whole.troubles), whole.error is not None
+
+
+@given(anything, st.integers(0, 10))
+def test_any_bytes_mean_the_same_whole_halved_and_byte_by_byte(parts, amount):
+    data = b"".join(parts)
+    half = len(data) // 2
+    whole = told([data], amount)
+    assert told([data[:half], data[half:]], amount) == whole
+    assert told([data[n : n + 1] for n in range(len(data))], amount) == whole
 
 
 @given(st.lists(st.sampled_from([Kind.ACK, Kind.DISKLOW, Kind.DISKFULL]), max_size=9), st.data())
