@@ -30,6 +30,7 @@ TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 1, 0x1000
 HERE, THERE = 0, 1  # the hosts; a direction is called after the host that sends
 IPV4 = ("10.99.0.1", "10.99.0.2")
 IPV6 = ("fd99::1", "fd99::2")
+LINK_LOCAL = ("fe80::1", "fe80::2")  # with %line
 
 
 class Link:
@@ -120,8 +121,10 @@ def new_host(host: int) -> tuple[int, int]:
     fcntl.ioctl(device, TUNSETIFF, struct.pack("16sH22x", b"line", IFF_TUN | IFF_NO_PI))
     for words in (
         "link set lo up",
+        "link set line addrgenmode none",
         f"addr add {IPV4[host]}/24 dev line",
         f"addr add {IPV6[host]}/64 dev line nodad",
+        f"addr add {LINK_LOCAL[host]}/64 dev line nodad",
         "link set line up",
     ):
         subprocess.run(["ip", *words.split()], check=True, stdout=subprocess.DEVNULL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import re
 import select
 import signal
@@ -43,6 +44,20 @@ def wait_for(condition: Callable[[], object], what: str, limit_s: float = 20.0) 
     while not condition():
         assert time.monotonic() < deadline, f"not in {limit_s} s: {what}"
         select.select([], [], [], 0.005)
+
+
+def free_port() -> int:
+    """Return a port that nobody has on any address.
+
+    It is below those that the kernel gives to clients, which may keep it while a server is away.
+    """
+    while True:
+        found = random.SystemRandom().randrange(20_000, 32_000)
+        with (
+            contextlib.suppress(OSError),
+            socket.create_server(("::", found), family=socket.AF_INET6, dualstack_ipv6=True),
+        ):
+            return found
 
 
 def settings_text(settings: dict[str, object]) -> str:

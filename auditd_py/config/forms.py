@@ -6,6 +6,7 @@ text through it, messages and documentation take their wording from it.
 
 from __future__ import annotations
 
+import ipaddress
 import os.path
 import re
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ PORT_MAX = 65535
 GID_MAX = 2**32 - 2  # the number after it means "no group"
 PERCENT_MAX = 99
 MIN_LOG_DIRECTORY = 4  # characters, as in the reference: never a log in / by a slip of the pen
+
+_MAX_ADDRESSES = 16
 
 _ACTION_WORDS = frozenset(ActionWord)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "M": 30 * 86400}
@@ -172,6 +175,24 @@ class Text(Form):
 
     def read(self, text: str, _host: Host, /) -> str:
         return text
+
+
+class Addresses(Form):
+    """Addresses of this host, as numbers."""
+
+    takes_option = True
+    allowed = f"up to {_MAX_ADDRESSES} addresses like 192.0.2.1, 2001:db8::1 or fe80::1%eth0"
+
+    def read(self, text: str, _host: Host, /) -> tuple[str, ...]:
+        words = tuple(text.split())
+        try:
+            for word in words:
+                ipaddress.ip_address(word)
+        except ValueError:
+            raise self.refusal(text) from None
+        if len(words) > _MAX_ADDRESSES:
+            raise self.refusal(text)
+        return words
 
 
 class AbsolutePath(Form):

@@ -16,6 +16,7 @@ from auditd_py.config.forms import (
     PORT_MAX,
     AbsolutePath,
     Actions,
+    Addresses,
     Form,
     GroupName,
     Interval,
@@ -296,10 +297,10 @@ class DaemonConfig(BaseModel):
         Setting("Silence after which a client is disconnected; 0 = never."),
     ] = 0
     tcp_listen_addr: Annotated[
-        str | None,
-        Text("an address"),
-        _ours("Address to listen on; not set = every address of this host.", Reload.NO),
-    ] = None
+        tuple[str, ...],
+        Addresses(),
+        _ours("Addresses to listen on; not set = every address of this host.", Reload.NO),
+    ] = ()
     tcp_plain_clients: Annotated[
         bool,
         YesNo(),

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from auditd_py.daemon.positions import Stream
     from auditd_py.remote.receiver import Batch
 
+_LEAST_QUEUE: Final = 1024  # all clients come at once when a collector was restarted
+_MOST_PROBES: Final = 32  # connections that wait for an old one of their address
 _PROBE_S: Final = 3.0  # for an old connection of the same address to prove that it lives
 _LAST_ACK: Final = 56  # tcpi_last_ack_recv in struct tcp_info (linux/tcp.h), milliseconds
 _JIFFY_S: Final = 0.01  # the coarsest tick of kernels, which count it in ticks
@@ -79,13 +81,14 @@ class Collector:
         self.shaking = 0  # handshakes under way
         self._intake = Intake(log_file, writes, self._log_is_full)
         self._intake.by_node = config.collector_log_dir is not None
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
+        self._probes = 0
         self._full = False
 
     @property
     def listening(self) -> bool:
         """Whether clients may connect."""
-        return self._server is not None
+        return bool(self._servers)
 
     async def start(self) -> None:
         """Listen, if the settings say so. Raises OSError and ConfigError."""
@@ -94,10 +97,11 @@ class Collector:
             return
         loop = asyncio.get_running_loop()
         self.gate = await loop.run_in_executor(None, _gate, config)
-        sock = _listener(config.tcp_listen_addr, config.tcp_listen_port, config.tcp_listen_queue)
-        self._server = await loop.create_server(
-            lambda: Client(self), sock=sock, backlog=config.tcp_listen_queue
-        )
+        queue = max(config.tcp_listen_queue, _LEAST_QUEUE)
+        for sock in _listeners(config.tcp_listen_addr, config.tcp_listen_port, queue):
+            self._servers.append(
+                await loop.create_server(lambda: Client(self), sock=sock, backlog=queue)
+            )
         log.info("listening for records of other hosts", port=config.tcp_listen_port)
 
     async def reload(self, config: DaemonConfig) -> None:
@@ -110,7 +114,7 @@ class Collector:
         try:
             if config.tcp_listen_port is None:
                 await self.stop()
-            elif self._server is None:
+            elif not self._servers:
                 await self.start()
             else:
                 loop = asyncio.get_running_loop()
@@ -128,14 +132,15 @@ class Collector:
 
     async def stop(self) -> None:
         """Take no more records, answer what is written, and say goodbye."""
-        if self._server is None:
+        if not self._servers:
             return
-        self._server.close()
+        for server in self._servers:
+            server.close()
         self._intake.hand_over()
         await self.log_file.settle()
         for client in list(self.clients):
             client.say_ending()
-        self._server = None
+        self._servers.clear()
 
     def resume(self) -> None:
         """Read again after the log was full."""
@@ -200,7 +205,13 @@ class Collector:
             one for one in self.clients if one is not client and one.address == client.address
         ]
         if len(others) >= config.tcp_max_per_addr:
-            others = await _living(others, config)
+            if self._probes >= _MOST_PROBES:
+                return "dup"
+            self._probes += 1
+            try:
+                others = await _living(others, config)
+            finally:
+                self._probes -= 1
         if len(others) >= config.tcp_max_per_addr:
             return "dup"
         return "handshake-limit" if self.gate and self.shaking >= _MAX_SHAKING else ""
@@ -244,7 +255,7 @@ class Client(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(_WRITE_HIGH)
         peer = transport.get_extra_info("peername")
-        self.address, self.port = peer[0].removeprefix("::ffff:"), peer[1]
+        self.address, self.port = _address(peer), peer[1]
         self.set_keepalive(self._collector.config)
         self._transport.pause_reading()
         self._collector.clients.add(self)
@@ -489,8 +500,10 @@ class Client(asyncio.Protocol):
         silent_ms = int.from_bytes(info[_LAST_ACK:], sys.byteorder)
         return time.monotonic() - silent_ms / 1000 + _JIFFY_S >= moment
 
-    def abort(self) -> None:
-        """Let go of a connection that is dead; what it did not take is lost."""
+    def abort(self, reason: str) -> None:
+        """Take no more from it, and close the connection at once."""
+        log.info("client is disconnected", addr=self.address, reason=reason)
+        self._failed = True
         if self._transport is not None:
             self._transport.abort()
 
@@ -523,8 +536,7 @@ async def _living(clients: list[Client], config: DaemonConfig) -> list[Client]:
         if client in living:
             client.set_keepalive(config)
         elif client.connected:
-            log.info("client does not answer and is replaced", addr=client.address)
-            client.abort()
+            client.abort("it does not answer, and its host connects again")
     return living
 
 
@@ -548,16 +560,42 @@ def _set_probes(sock: socket.socket, idle_s: int, interval_s: int, probes: int) 
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, probes)
 
 
-def _listener(address: str | None, port: int, queue: int) -> socket.socket:
-    """Return a listening socket: both address families unless one was asked for."""
-    if address is None:
-        with contextlib.suppress(OSError):
-            return socket.create_server(
+def _address(peer: tuple[str, int] | tuple[str, int, int, int]) -> str:
+    """Return an address as records have it: IPv4 as such, a link-local one with its zone."""
+    address = peer[0].removeprefix("::ffff:")
+    if len(peer) == 4 and peer[3] and "%" not in address:
+        try:
+            return f"{address}%{socket.if_indextoname(peer[3])}"
+        except OSError:
+            return f"{address}%{peer[3]}"
+    return address
+
+
+def _listeners(addresses: tuple[str, ...], port: int, queue: int) -> list[socket.socket]:
+    """Return listening sockets: one for both address families, or those asked for.
+
+    Raises OSError, and listens to none of them.
+    """
+    if not addresses:
+        if socket.has_dualstack_ipv6():
+            both = socket.create_server(
                 ("::", port), family=socket.AF_INET6, backlog=queue, dualstack_ipv6=True
             )
-        return socket.create_server(("0.0.0.0", port), backlog=queue)  # noqa: S104  as asked for
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    return socket.create_server((address, port), family=family, backlog=queue)
+            return [both]
+        addresses = ("0.0.0.0",)  # noqa: S104  as asked for
+    found: list[socket.socket] = []
+    try:
+        for address in addresses:
+            # which knows the number of a zone
+            family, *_, where = socket.getaddrinfo(
+                address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+            )[0]
+            found.append(socket.create_server(where, family=family, backlog=queue))
+    except OSError:
+        for sock in found:
+            sock.close()
+        raise
+    return found
 
 
 def _wrapped(address: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import re
 import signal
 import socket
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.programs import Auditd, Peers, parse_log, wait_for
+from tests.programs import Auditd, Peers, free_port, parse_log, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,8 +36,11 @@ def text(number: int) -> bytes:
 class Sender:
     """A client."""
 
-    def __init__(self, port: int, host: str = "127.0.0.1", source: int = 0) -> None:
-        self.socket = socket.create_connection((host, port), 10, (host, source) if source else None)
+    def __init__(self, port: int, host: str = "127.0.0.1", source: str = "") -> None:
+        self.socket = socket.create_connection((host, port), 10, (source, 0) if source else None)
+        if source:  # nothing stays behind that would keep the port from others
+            linger = struct.pack("ii", 1, 0)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self._data = b""
 
     def send(self, *numbers: int) -> None:
@@ -64,13 +66,7 @@ class Sender:
 
 @pytest.fixture
 def port() -> int:
-    while True:  # below those that the kernel gives to clients, which may keep it while it is away
-        found = random.randrange(20_000, 32_000)
-        with (
-            contextlib.suppress(OSError),
-            socket.create_server(("::", found), family=socket.AF_INET6, dualstack_ipv6=True),
-        ):
-            return found
+    return free_port()
 
 
 @pytest.fixture
@@ -549,3 +545,149 @@ def test_debians_forwarder_sends_to_it(collector, peers: Peers, log_dir: Path, p
     wait_for(lambda: len(logged(daemon)) == 2000, "all have come")
     assert logged(daemon) == list(range(2000))
     assert parse_log(daemon.log.read_bytes())
+
+
+def test_it_listens_to_the_addresses_of_the_settings_alone(collector, sender, port):
+    collector(tcp_listen_addr="127.0.0.2 ::1")
+    for host in ("127.0.0.2", "::1"):
+        client = sender(host=host)
+        client.send(1)
+        assert client.reply() == (ACK, 1, b"")
+    with pytest.raises(ConnectionRefusedError):
+        Sender(port)
+
+
+def test_a_mapped_address_counts_as_ipv4(collector, sender):
+    daemon = collector(tcp_max_per_addr=2)
+    for host in ("127.0.0.1", "::ffff:127.0.0.1"):
+        client = sender(host=host)
+        client.send(1)
+        assert client.reply() == (ACK, 1, b"")
+    third = sender()
+    with contextlib.suppress(ConnectionResetError):
+        assert third.reply() is None
+    refused = "op=dup addr=127.0.0.1 port=N res=no"
+    wait_for(lambda: said(daemon, "DAEMON_ACCEPT")[2:] == [refused], "it is recorded")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rule", "admitted"), [("auditd: 127.0.0.1", False), ("sshd: ALL", True)])
+def test_hosts_deny_is_asked_first(collector, sender, log_dir, rule, admitted):
+    files = log_dir / "etc"
+    files.mkdir()
+    (files / "hosts.deny").write_text(rule + "\n")
+    (files / "hosts.allow").write_text("auditd: 127.0.0.2\n")
+    mount = f"mount --bind {files}/hosts.deny /etc/hosts.deny"
+    mount += f" && mount --bind {files}/hosts.allow /etc/hosts.allow"
+    daemon = collector(
+        enter=["unshare", "-m", "sh", "-c", f'{mount} && exec "$@"', "sh"],
+        use_libwrap="yes", tcp_client_ports="1-1023",
+    )  # fmt: skip
+    client = sender()
+    with contextlib.suppress(ConnectionResetError):
+        assert client.reply() is None
+    wait_for(lambda: said(daemon, "DAEMON_ACCEPT"), "it is recorded")
+    reason = "port" if admitted else "wrap"
+    assert said(daemon, "DAEMON_ACCEPT") == [f"op={reason} addr=127.0.0.1 port=N res=no"]
+
+
+def test_garbage_before_the_first_message_is_skipped(collector, sender):
+    daemon, client = collector(), sender()
+    client.socket.sendall(b"\0\1rubbish\xfe\0\0")
+    client.send(1)
+    assert client.reply() == (ACK, 1, b"")
+    assert logged(daemon) == [1]
+
+
+def test_a_message_of_an_unknown_type_is_a_record(collector, sender):
+    daemon, client = collector(), sender()
+    client.socket.sendall(message(text(1), 1, kind=77))
+    assert client.reply() == (ACK, 1, b"")
+    assert logged(daemon) == [1]
+
+
+def timer(port: int) -> tuple[int, int]:
+    """Return the kernel's timer of our end of a connection to a port: which, and hundredths."""
+    with open("/proc/net/tcp6", encoding="ascii") as file:
+        rows = [row.split() for row in file]
+    (found,) = [row[5] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"]
+    kind, _, when = found.partition(":")
+    return int(kind, 16), int(when, 16)
+
+
+@pytest.mark.parametrize("time_s", [0, 600, 7200])
+def test_the_kernel_looks_after_silent_clients(collector, sender, port, time_s):
+    keepalive = 2  # as /proc/net/tcp numbers its timers
+    collector(tcp_keepalive_time=time_s)
+    client = sender()
+    client.send(1)
+    assert client.reply() == (ACK, 1, b"")
+    wait_for(lambda: timer(port)[0] == (keepalive if time_s else 0), "the acknowledgement is taken")
+    assert time_s - 20 <= timer(port)[1] / 100 <= time_s
+
+
+@pytest.mark.slow
+def test_a_client_that_does_not_read_costs_nothing_to_the_others(collector, sender):
+    daemon = collector()
+    slow, other = sender(), sender()
+    slow.socket.setblocking(False)
+    stream = b"".join(message(b"", n, kind=1) for n in range(1, 50_000))
+    sent = 0
+    with contextlib.suppress(BlockingIOError):
+        while sent < 64 << 20:
+            sent += slow.socket.send(stream[sent % len(stream) :])
+            other.send(sent)
+            assert other.reply() == (ACK, sent, b"")
+    assert sent < 64 << 20  # it is not read from when it does not read
+    assert memory_mib(daemon) < 120
+    for number in range(1000):
+        other.send(number)
+        assert other.reply() == (ACK, number, b"")
+
+
+def memory_mib(daemon: Auditd) -> float:
+    with open(f"/proc/{daemon.process.pid}/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * 4 / 1024
+
+
+@pytest.mark.slow
+def test_a_client_in_the_middle_of_a_message_holds_nobody_up(collector, sender):
+    collector()
+    half = [sender() for _ in range(50)]
+    for client in half:
+        client.socket.sendall(message(text(1), 1)[:20])
+    other = sender()
+    other.send(7)
+    assert other.reply() == (ACK, 7, b"")
+    for client in half:
+        client.socket.sendall(message(text(1), 1)[20:])
+        assert client.reply() == (ACK, 1, b"")
+
+
+@pytest.mark.slow
+def test_two_thousand_clients_at_once(collector, sender):
+    daemon = collector(tcp_max_per_addr=1024)
+    clients = [sender(source=f"127.0.1.{n % 250 + 1}") for n in range(2000)]
+    before = memory_mib(daemon)
+    for number, client in enumerate(clients):
+        client.send(number)
+    assert [client.reply() for client in clients] == [(ACK, n, b"") for n in range(2000)]
+    assert sorted(logged(daemon)) == list(range(2000))
+    assert daemon.state()["active connections"] == "2000"
+    assert memory_mib(daemon) - before < 40
+
+
+@pytest.mark.slow
+def test_an_acknowledgement_waits_for_the_disk(fault_fs, collector, sender):
+    collector(log_file=fault_fs.place / "audit.log", flush="SYNC")
+    client = sender()
+    client.send(1)
+    assert client.reply() == (ACK, 1, b"")
+    fault_fs.fail("block")
+    client.send(2)
+    client.socket.settimeout(1)
+    with pytest.raises(TimeoutError):
+        client.reply()
+    fault_fs.fail("ok")
+    client.socket.settimeout(10)
+    assert client.reply() == (ACK, 2, b"")

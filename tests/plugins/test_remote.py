@@ -15,7 +15,7 @@ import pytest
 from auditd_py.errors import WireError
 from auditd_py.remote.frame import FATAL, REPLY, encode
 from auditd_py.remote.receiver import DISK_ERROR, DISK_FULL, Receiver, ending
-from tests.programs import wait_for
+from tests.programs import free_port, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -138,11 +138,6 @@ def configure(folder: Path, server: Server | None, **settings: object) -> None:
         values = {"remote_server": server.address, "port": server.port, **values}
     path = folder / "remote.conf"
     path.write_text("".join(f"{key} = {value}\n" for key, value in values.items()))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def state(plugin: Plugin, folder: Path) -> dict[str, str]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditd_py.remote.store import old_texts
-from tests.plugins.test_remote import configure, forward, free_port, line, serve
-from tests.programs import Auditd, Peers, settings_text, wait_for
+from tests.plugins.test_remote import configure, forward, line, serve
+from tests.programs import Auditd, Peers, free_port, settings_text, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.link import HERE, IPV4, IPV6, THERE
+from tests.link import HERE, IPV4, IPV6, LINK_LOCAL, THERE
 from tests.plugins.plugin_process import catches
-from tests.plugins.test_remote import configure, free_port, line, said, state
-from tests.programs import parse_log, wait_for
+from tests.plugins.test_remote import configure, line, said, state
+from tests.programs import free_port, parse_log, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,6 +133,26 @@ def test_a_line_cut_for_a_minute_costs_nothing(link, collector, sender, tmp_path
     assert time.monotonic() - mended_at < 15
     whole(daemon, 3000)
     assert plugin.finish()[0] == 0
+
+
+def test_link_local_addresses_have_their_zone(link, collector, sender, tmp_path):
+    address = f"{LINK_LOCAL[THERE]}%line"
+    daemon = collector(tcp_listen_addr=address)
+    plugin = sender(remote_server=address)
+    plugin.send(line(0))
+    acknowledged(plugin, tmp_path, 1)
+    (accepted,) = [one.text for one in daemon.lines() if one.type == "DAEMON_ACCEPT"]
+    assert accepted.startswith(f"addr={LINK_LOCAL[HERE]}%line port=")
+    assert plugin.finish()[0] == 0
+
+
+def test_the_collector_notices_a_host_that_went_away_silently(link, collector, sender, tmp_path):
+    daemon = collector(tcp_keepalive_time=1, tcp_keepalive_intvl=1, tcp_keepalive_probes=2)
+    plugin = sender()
+    plugin.send(line(0))
+    acknowledged(plugin, tmp_path, 1)
+    link.set(cut=1)
+    wait_for(lambda: b"type=DAEMON_CLOSE" in daemon.log.read_bytes(), "it is noticed", 10)
 
 
 @pytest.mark.parametrize("dead", [HERE, THERE], ids=["to the collector", "to the forwarder"])

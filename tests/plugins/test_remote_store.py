@@ -14,8 +14,8 @@ import pytest
 
 from auditd_py.errors import LogError
 from auditd_py.plugins.remote_store import FileQueue
-from tests.plugins.test_remote import Server, configure, forward, free_port, line, said, serve
-from tests.programs import wait_for
+from tests.plugins.test_remote import Server, configure, forward, line, said, serve
+from tests.programs import free_port, wait_for
 from tests.remote.test_store import old_file
 
 if TYPE_CHECKING:
