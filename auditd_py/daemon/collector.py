@@ -37,6 +37,7 @@ _LEAST_QUEUE: Final = 1024  # all clients come at once when a collector was rest
 _MOST_PROBES: Final = 32  # connections that wait for an old one of their address
 _PROBE_S: Final = 3.0  # for an old connection of the same address to prove that it lives
 _LAST_ACK: Final = 56  # tcpi_last_ack_recv in struct tcp_info (linux/tcp.h), milliseconds
+_PATIENCE_S: Final = 900  # of the kernel for what is not acknowledged (tcp_retries2)
 _JIFFY_S: Final = 0.01  # the coarsest tick of kernels, which count it in ticks
 _SHAKE_S: Final = 5.0  # for a whole handshake
 _MAX_SHAKING: Final = 32  # handshakes at a time
@@ -558,6 +559,10 @@ def _set_probes(sock: socket.socket, idle_s: int, interval_s: int, probes: int) 
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle_s)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval_s)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, probes)
+    # a connection with answers on the way is not probed: the same limit for these
+    limit_s = idle_s + interval_s * probes
+    shorter = limit_s < _PATIENCE_S
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, shorter * limit_s * 1000)
 
 
 def _address(peer: tuple[str, int] | tuple[str, int, int, int]) -> str:
