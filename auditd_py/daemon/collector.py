@@ -501,13 +501,6 @@ class Client(asyncio.Protocol):
         silent_ms = int.from_bytes(info[_LAST_ACK:], sys.byteorder)
         return time.monotonic() - silent_ms / 1000 + _JIFFY_S >= moment
 
-    def abort(self, reason: str) -> None:
-        """Take no more from it, and close the connection at once."""
-        log.info("client is disconnected", addr=self.address, reason=reason)
-        self._failed = True
-        if self._transport is not None:
-            self._transport.abort()
-
     def _socket(self) -> socket.socket | None:
         if self._transport is None:
             return None
@@ -537,7 +530,7 @@ async def _living(clients: list[Client], config: DaemonConfig) -> list[Client]:
         if client in living:
             client.set_keepalive(config)
         elif client.connected:
-            client.abort("it does not answer, and its host connects again")
+            client.replace("it does not answer, and its host connects again")
     return living
 
 
