@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from auditd_py.errors import AuditError
 from benchmarks import report
 from benchmarks.measure import Sample, events_of, measure
+from benchmarks.network import measure_network
 from benchmarks.programs import LOG_PARENT, OURS, ProgramError, compiled, peer_version
 from benchmarks.rows import ROWS, Row, Who
 from benchmarks.slot import RefusedError
@@ -39,7 +40,7 @@ def main() -> int:
     finished = False
     try:
         facts = report.machine_facts(peer_version())
-        for name in ("floor", "load", "count"):
+        for name in ("floor", "load", "count", "senders"):
             compiled(name)
         _run_all(arguments, samples)
         finished = True
@@ -56,12 +57,15 @@ def _run_all(arguments: argparse.Namespace, samples: list[Sample]) -> None:
     ours = tuple(shlex.split(arguments.ours)) if arguments.ours else OURS
     rows: list[Row] = [row for row in ROWS if row.name in arguments.rows]
     for row in rows:
-        events = events_of(row)
+        events = 0 if row.network else events_of(row)
         takers = [who for who in row.who if who in arguments.daemons]
         for repetition in range(arguments.repeat):
             turn = repetition % len(takers) if takers else 0
             for who in takers[turn:] + takers[:turn]:
-                sample = measure(row, who, repetition, events, ours)
+                if row.network:
+                    sample = measure_network(row, who, repetition, ours)
+                else:
+                    sample = measure(row, who, repetition, events, ours)
                 samples.append(sample)
                 print(_progress(sample), file=sys.stderr, flush=True)
 

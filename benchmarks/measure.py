@@ -56,6 +56,11 @@ class Sample:
         return self.rss_kib[-1] / 1024
 
     @property
+    def client_kib(self) -> float:
+        """Memory of each client of a collector: `events` of them, before and after."""
+        return (self.rss_kib[-1] - self.rss_kib[0]) / self.events
+
+    @property
     def missing(self) -> int:
         """Events that the kernel says it lost, or that are not exactly once in the log."""
         return max(self.lost, abs(self.events - self.logged))

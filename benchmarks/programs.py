@@ -193,7 +193,7 @@ class Taker:
                 stderr=said,
                 cwd=ROOT,
                 env=environment,
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with_parent,
             )
 
     def _configure(self, row: Row) -> None:
@@ -303,5 +303,5 @@ def sync_write_s(folder: str) -> float:
         os.unlink(path)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

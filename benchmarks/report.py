@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 HEAD: Final = ("row", "figure", "C", "ours", "floor", "ratio", "target", "")
-UNITS: Final = {Metric.RATE: "events/s", Metric.CPU: "CPU s", Metric.RSS: "RSS MiB"}
+UNITS: Final = {
+    Metric.RATE: "events/s",
+    Metric.CPU: "CPU s",
+    Metric.RSS: "RSS MiB",
+    Metric.CLIENT: "KiB",
+}
+SPREADS: Final = (Metric.RATE, Metric.CPU, Metric.RSS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +166,11 @@ def _losses(samples: Sequence[Sample]) -> Verdict:
 
 
 def _number(value: float, metric: Metric) -> str:
-    return {Metric.RATE: f"{value:,.0f}", Metric.CPU: f"{value:.3f}", Metric.RSS: f"{value:.1f}"}[
-        metric
-    ]
+    return (
+        f"{value:,.0f}"
+        if metric is Metric.RATE
+        else f"{value:.{3 if metric is Metric.CPU else 1}f}"
+    )
 
 
 def _groups(samples: Sequence[Sample]) -> Iterable[tuple[Row, Who, list[Sample]]]:
@@ -177,7 +185,7 @@ def _spreads(samples: Sequence[Sample]) -> Iterable[tuple[str, ...]]:
         spreads = [
             f"{_number(statistics.median(figures), metric)}"
             f" ({_number(min(figures), metric)} to {_number(max(figures), metric)})"
-            for metric in Metric
+            for metric in SPREADS
             if (figures := _figures(group, who, metric))
         ]
         missing = sum(sample.missing for sample in group)

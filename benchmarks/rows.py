@@ -20,6 +20,7 @@ class Metric(StrEnum):
     RATE = "events_per_s"
     CPU = "cpu_s"
     RSS = "rss_mib"
+    CLIENT = "client_kib"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,28 @@ class Target:
         return f"{sign} {self.limit:g} x {'C' if self.against is Who.C else self.against}"
 
 
+class Kind(StrEnum):
+    """What a row between hosts is about."""
+
+    COLLECT = "collect"  # a collector and its senders
+    FORWARD = "forward"  # a forwarder before the C daemon
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The load of a row between hosts: records of 300 bytes, so many of each client.
+
+    `window` records of each client are on the way at a time; a forwarder has its own. Without
+    `records` the clients are connected and say nothing. `delay_ms` is a round trip's.
+    """
+
+    kind: Kind
+    records: dict[Who, int]
+    clients: int = 1
+    window: int = 1
+    delay_ms: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One load under one setting of the daemons.
@@ -67,6 +90,7 @@ class Row:
     log_format: str = "RAW"
     flush: str = "INCREMENTAL_ASYNC"
     max_log_file: int = 0  # MiB, with rotation; 0 = nothing rotates
+    network: Network | None = None
     plugin: bool = False  # with one that counts; an event is done when it has it too
 
 
@@ -147,5 +171,50 @@ ROWS = (
         (Target(Metric.RSS, 45),),
         events=1_000_000,
         stages=4,
+    ),
+    Row(
+        "collect-64",
+        "collector, 50 clients, 64 in flight",
+        BOTH,
+        (Target(Metric.RATE, 1.3, Who.C),),
+        network=Network(Kind.COLLECT, {Who.C: 2000, Who.OURS: 6000}, 50, 64),
+    ),
+    Row(
+        "collect-1",
+        "collector, 50 clients, one in flight",
+        BOTH,
+        (Target(Metric.RATE, 0.8, Who.C),),
+        network=Network(Kind.COLLECT, {Who.C: 1000, Who.OURS: 1000}, 50, 1),
+    ),
+    Row(
+        "collect-sync",
+        "collector, 50 clients, one in flight, flush = sync",
+        BOTH,
+        (Target(Metric.RATE, 5, Who.C),),
+        flush="SYNC",
+        network=Network(Kind.COLLECT, {Who.C: 60, Who.OURS: 400}, 50, 1),
+    ),
+    Row(
+        "collect-idle",
+        "collector, memory of each of 2,000 idle clients",
+        (Who.OURS,),
+        (Target(Metric.CLIENT, 20),),
+        network=Network(Kind.COLLECT, {}, 2000),
+    ),
+    Row(
+        "forward",
+        "forwarder to the C daemon, loopback",
+        BOTH,
+        (Target(Metric.RATE, 5, Who.C),),
+        flush="NONE",
+        network=Network(Kind.FORWARD, {Who.C: 30_000, Who.OURS: 200_000}),
+    ),
+    Row(
+        "forward-20ms",
+        "forwarder to the C daemon, 20 ms round trip",
+        BOTH,
+        (Target(Metric.RATE, 100, Who.C),),
+        flush="NONE",
+        network=Network(Kind.FORWARD, {Who.C: 100, Who.OURS: 40_000}, delay_ms=20),
     ),
 )

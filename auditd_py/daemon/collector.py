@@ -248,6 +248,11 @@ class Client(asyncio.Protocol):
         return str(self._collector.config.transport)
 
     @property
+    def suffix(self) -> bytes:
+        """What its records get at their end."""
+        return self._channel.suffix if self._channel is not None else b""
+
+    @property
     def connected(self) -> bool:
         """Whether the connection still stands."""
         return self._transport is not None
@@ -417,8 +422,8 @@ class Client(asyncio.Protocol):
         return self._nodes.name if self._nodes is not None else b""
 
     def _take(self, batch: Batch) -> None:
-        if self._channel is not None and self._channel.suffix:
-            batch.texts = [text + self._channel.suffix for text in batch.texts]
+        if suffix := self.suffix:
+            batch.texts = [text + suffix for text in batch.texts]
         if batch.texts or batch.wants_reply:
             self.counters.records += len(batch.texts)
             self._collector.take(self, batch)

@@ -80,9 +80,12 @@ class Intake:
             self.take(client, batch)
             return
         name, following = batch.hello
-        for other in others:
-            if other is not client and other.stream_name == name:
-                other.replace("it connected again")  # what it still sends would come twice
+        former = [one for one in others if one is not client and one.stream_name == name]
+        if any(one.identity != client.identity for one in former):
+            self.take(client, batch)  # somebody else's name
+            return
+        for other in former:
+            other.replace("it connected again")  # what it still sends would come twice
         client.stream_name = name
         self.hand_over()
 
@@ -95,8 +98,7 @@ class Intake:
 
     def _append(self, client: Client, batch: Batch) -> None:
         texts = batch.texts
-        assert client.stream is not None
-        origin = Origin(client.stream, record_sum(texts[-1])) if texts else None
+        origin = _origin(client, texts[-1]) if texts else None
         lines = b"\n".join(texts) + b"\n" if texts else b""
         self._log_file.append(
             lines, len(texts), lambda written: self._answer([(client, batch)], written), origin
@@ -119,7 +121,7 @@ class Intake:
                 self._answer([(client, batch)], total)
 
         for node, texts in runs:
-            origin = Origin(client.stream, record_sum(texts[-1])) if client.stream else None
+            origin = _origin(client, texts[-1])
             self._log_file.append(
                 b"\n".join(texts) + b"\n",
                 len(texts),
@@ -148,6 +150,13 @@ class Intake:
         if Condition.DISK_FULL in self._log_file.space.crossed:
             return DISK_FULL
         return DISK_ERROR
+
+
+def _origin(client: Client, last: bytes) -> Origin | None:
+    """Return whose records end with the text `last`, if their numbers are agreed on."""
+    if client.stream is None:
+        return None
+    return Origin(client.stream, record_sum(last.removesuffix(client.suffix)))
 
 
 _folder = lru_cache(1024)(folder_name)
