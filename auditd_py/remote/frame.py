@@ -115,7 +115,8 @@ class Decoder:
             add((kind, sequence, data[here + HEADER_SIZE : following]))
             here = following
         self._pending = data[here:]
-        self._check()
+        if self._pending:
+            self._check()
         return messages
 
     def _check(self) -> None:

@@ -138,10 +138,16 @@ class Receiver:
         """
         if self._error is not None:
             raise self._error
-        batch = Batch()
         if self._opening is None:
             messages = self._decoder.take(data)
+            if len(messages) == 1 and self._decoder.error is None:
+                kind, sequence, text = messages[0]
+                if not kind and len(text) > 1 and text.find(b"\n") == len(text) - 1:
+                    # one record, of a sender that waits for its answer
+                    return Batch([printed(text[:-1])], None, None, [sequence])
+            batch = Batch()
         else:
+            batch = Batch()
             messages = self._open(batch, self._opening + data)
         if messages:
             _sort(batch, messages)
