@@ -57,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
         help="rehearse the actions of auditd.conf, or those of one keyword or word, and exit")  # fmt: skip
     add("--check-privilege", action="store_true", help="say whether this process may be the daemon")
     add("--clients", action="store_true", help="list the hosts that send records to the daemon")
+    add("--reexec", action="store_true", help="have the running daemon execute its new version")
+    add("--check-takeover", type=int, metavar="FORMAT",
+        help="say whether a daemon of such a state could execute this version; for --reexec")  # fmt: skip
     add("--observe", action="store_true", help="show records beside another daemon, change nothing")
     add("--output", metavar="FILE", help="with --observe: append to FILE")
     add("--version", action="version", version=f"auditd {__version__}")
@@ -84,14 +87,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(path: str, loaded: Loaded, options: argparse.Namespace) -> int:
     if options.check_config:
         return _check(path, loaded)
+    if options.check_takeover is not None:
+        return _check_takeover(path, loaded, options.check_takeover)
     if options.test_actions is not None:
         return _rehearse(loaded, options.test_actions)
-    if options.clients:
-        from auditd_py.cli.clients import show_clients
-
-        return show_clients(loaded.config.run_dir)
+    if options.clients or options.reexec:
+        return _ask(loaded, options)
     if options.observe:
         return _observe(loaded, options.output)
+    return _start(path, loaded, options)
+
+
+def _ask(loaded: Loaded, options: argparse.Namespace) -> int:
+    from auditd_py.cli.clients import show_clients
+    from auditd_py.cli.reexec import reexec
+
+    return (show_clients if options.clients else reexec)(loaded.config.run_dir)
+
+
+def _start(path: str, loaded: Loaded, options: argparse.Namespace) -> int:
     needed = loaded.config.local_events or os.geteuid() != 0
     if needed and not _may_be_daemon():
         return EXIT_PRIVILEGE
@@ -113,6 +127,21 @@ def _check(path: str, loaded: Loaded) -> int:
         return EXIT_CONFIG
     print(f"{path}: no errors")
     return 0
+
+
+def _check_takeover(path: str, loaded: Loaded, state_format: int) -> int:
+    import uvloop  # noqa: F401  whether it can be imported
+
+    from auditd_py.config.plugin import load_plugins
+    from auditd_py.daemon import app, handover  # noqa: F401
+
+    if state_format != handover.FORMAT:
+        print(f"auditd: takes over state {handover.FORMAT}, not {state_format}", file=sys.stderr)
+        return 1
+    problems = load_plugins(loaded.config.plugin_dir).problems
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return _check(path, loaded) or (EXIT_CONFIG if problems else 0)
 
 
 def _may_be_daemon() -> bool:
@@ -154,10 +183,12 @@ def _observe(loaded: Loaded, output: str | None) -> int:
 def _serve(path: str, loaded: Loaded, options: argparse.Namespace) -> int:
     import uvloop
 
-    from auditd_py.daemon import process
+    from auditd_py.daemon import handover, process, reexec
     from auditd_py.daemon.app import Daemon, Options
     from auditd_py.daemon.syslog import MessageSink, configure
 
+    folder = os.getcwd()
+    before = handover.found()
     terminal = sys.stderr is not None and sys.stderr.isatty()
     attached = options.foreground or options.disable_fork
     messages = MessageSink(
@@ -165,9 +196,11 @@ def _serve(path: str, loaded: Loaded, options: argparse.Namespace) -> int:
     )
     log = configure(messages)
     process.ignore_signals()
+    reexec.hold_signal()
     process.lift_limits()
     try:
-        process.raise_priority(loaded.config.priority_boost)
+        boost = before.state["priority_boost"] if before else 0
+        process.raise_priority(loaded.config.priority_boost, boost)
     except OSError as error:
         log.error("Cannot change priority", reason=error.strerror)
         print(f"auditd: cannot change priority: {error.strerror}", file=sys.stderr)
@@ -175,11 +208,12 @@ def _serve(path: str, loaded: Loaded, options: argparse.Namespace) -> int:
     for warning in loaded.warnings:
         log.warning(str(warning))
     pipe = process.ReadyPipe()
-    if not attached:
+    if not options.foreground:
         os.umask(os.umask(0o022) | 0o022)
+    if not attached and before is None:
         pipe.detach()
-    elif not options.foreground:
-        os.umask(os.umask(0o022) | 0o022)
+    elif not attached:
+        os.chdir("/")
 
     config_path = os.path.abspath(path)
 
@@ -191,8 +225,11 @@ def _serve(path: str, loaded: Loaded, options: argparse.Namespace) -> int:
             options.foreground,
             options.enable_state,
             live,
+            (sys.executable, *sys.orig_argv[1:]),
+            folder,
         )
-        return await Daemon(daemon_options, loaded.config, messages, pipe.report).run()
+        daemon = Daemon(daemon_options, loaded.config, messages, pipe.report, before)
+        return await daemon.run()
 
     try:
         return uvloop.run(run())

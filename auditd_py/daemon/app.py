@@ -8,6 +8,7 @@ import errno
 import os
 import platform
 import signal
+import socket
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -16,7 +17,7 @@ import structlog
 
 from auditd_py import __version__
 from auditd_py.config.words import LogFormat
-from auditd_py.daemon import process
+from auditd_py.daemon import handover, process, reexec
 from auditd_py.daemon.action_runner import ActionRunner, LoopServices
 from auditd_py.daemon.collector import Collector
 from auditd_py.daemon.dispatcher import Dispatcher
@@ -27,6 +28,7 @@ from auditd_py.daemon.names import NameService
 from auditd_py.daemon.node import NodeError, node_name
 from auditd_py.daemon.notify import Notifier
 from auditd_py.daemon.pipeline import Pipeline
+from auditd_py.daemon.reexec import Reexecution
 from auditd_py.daemon.reload import Reloader
 from auditd_py.daemon.report import Reporter
 from auditd_py.daemon.rule_watch import RuleWatch
@@ -36,6 +38,7 @@ from auditd_py.netlink.uapi import RecordType
 from auditd_py.record.daemon_record import (
     Sender,
     abort_text,
+    reexec_text,
     signalled_text,
     start_text,
 )
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from auditd_py.config.keywords import DaemonConfig
+    from auditd_py.daemon.handover import Handover
     from auditd_py.daemon.syslog import MessageSink
     from auditd_py.log.incident import Incident
 
@@ -60,13 +64,18 @@ _DRAIN_LIMIT_S: Final = 1.0  # what the kernel still holds when the daemon is to
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line asked for. `enable_state` is disable, enable or nochange."""
+    """What the command line asked for. `enable_state` is disable, enable or nochange.
+
+    `command` and the working directory `folder` are how this process was started.
+    """
 
     config_path: str
     allow_links: bool = False
     foreground: bool = False
     enable_state: str = "enable"
     live: bool = False
+    command: tuple[str, ...] = ()
+    folder: str = "/"
 
 
 class Daemon:
@@ -78,6 +87,7 @@ class Daemon:
         config: DaemonConfig,
         messages: MessageSink,
         ready: Callable[[int], None],
+        before: Handover | None = None,
     ) -> None:
         self.options = options
         self.messages = messages
@@ -94,7 +104,7 @@ class Daemon:
         )
         self.actions = ActionRunner(services, platform.node())
         self.keeper = LogKeeper(
-            config, self.pipeline, self.run_action, self._resume_source, self._spawn
+            config, self.pipeline, self.run_action, self._resume_source, self.spawn
         )
         self.log_file = self.keeper.file
         self.source = Source(self._loop, self.pipeline.batch, self._source_failed)
@@ -108,10 +118,12 @@ class Daemon:
             lambda: self.writes(self.config),
         )
         self.rule_watch = RuleWatch(self.kernel, self._record_config)
-        self._pid_file: process.PidFile | None = None
+        self.pid_file: process.PidFile | None = None
         self.reporter = Reporter(self)
         self._tasks: asyncio.TaskGroup | None = None
         self._reloader = Reloader(self)
+        self._before = before
+        self._reexecution = Reexecution(self, options.command, options.folder)
 
     async def run(self) -> int:
         """Run until told to end; return the exit status."""
@@ -172,6 +184,9 @@ class Daemon:
     async def _start(self) -> bool:
         config = self.config
         status = None
+        if self._before is not None:
+            handover.restore(self.source.counters, self._before.state["received"])
+            handover.restore(self.log_file.counters, self._before.state["written"])
         if config.local_events:
             status = await self.kernel.open()
             if await self.kernel.has_other_daemon():
@@ -181,7 +196,7 @@ class Daemon:
                     process=process.command_of(status.pid),
                 )
                 return False
-        self._pid_file = process.PidFile(os.path.join(config.run_dir, "auditd.pid"))
+        self.pid_file = self._locked_pid_file(os.path.join(config.run_dir, "auditd.pid"))
         node = await self._loop.run_in_executor(None, node_name, config.name_format, config.name)
         self.pipeline.formatter = self.formatter(config, node)
         if self.writes(config):
@@ -189,22 +204,56 @@ class Daemon:
             self.pipeline.log_file = self.log_file
             to = "standard output" if self.options.foreground else config.log_file
             log.info("writing records", to=to)
-        await self.dispatcher.start()
+        await self.dispatcher.start(self._before)
         self.pipeline.dispatcher = self.dispatcher
         own = process.own_sender()
-        log_format = str(config.log_format) if self.writes(config) else "nolog"
-        kernel = platform.release()[:56]
-        self.pipeline.daemon_record(
-            RecordType.DAEMON_START, start_text(__version__, log_format, kernel, own)
-        )
-        self._pid_file.write()
+        self._record_start(own)
+        self.pid_file.write()
         if not process.protect_from_oom_killer():
             log.warning("the kernel may end this daemon when memory is short (oom_score_adj)")
         if status is not None and not await self._take_over(status.enabled, own):
             return False
         return await self._listen(own)
 
+    def _locked_pid_file(self, path: str) -> process.PidFile:
+        before = self._before
+        if before is None or "pid_file" not in before.state:
+            return process.PidFile(path)
+        former, fd = before.state["pid_file"]
+        held = process.PidFile(former, before.take(fd))
+        if former == path:
+            return held
+        held.remove()
+        return process.PidFile(path)
+
+    def _record_start(self, own: Sender) -> None:
+        if self._before is not None:
+            state = self._before.state
+            self.pipeline.serial = state["serial"]
+            self.pipeline.gaps.go_on(*state["gaps"])
+            text = reexec_text(__version__, reexec.sender_of(self._before))
+            self.pipeline.daemon_record(RecordType.DAEMON_CONFIG, text)
+            return
+        config = self.config
+        log_format = str(config.log_format) if self.writes(config) else "nolog"
+        kernel = platform.release()[:56]
+        self.pipeline.daemon_record(
+            RecordType.DAEMON_START, start_text(__version__, log_format, kernel, own)
+        )
+
     async def _take_over(self, enabled: int, own: Sender) -> bool:
+        before = self._before
+        if before is not None and before.state["source"] is not None:
+            fd, drops_before = before.state["source"]
+            sock = socket.socket(fileno=before.take(fd))
+            self.source.adopt(sock, self.config.receive_buffer << 20, drops_before)
+            state = before.state
+            self.kernel.go_on(state["lost"], state["status_lost"], state["dismissals"])
+            self.source.start()
+            self.source.resize()
+            if not self.kernel.registered:
+                log.warning("the audit pid is not this daemon's any more")
+            return True
         self.source.open(self.config.receive_buffer << 20)
         wanted = self.options.enable_state
         if wanted != "nochange" and enabled < 2:
@@ -221,7 +270,7 @@ class Daemon:
 
     async def _listen(self, own: Sender) -> bool:
         try:
-            await self.collector.start()
+            await self.collector.start(self._before)
         except (OSError, ConfigError) as error:
             self.pipeline.daemon_record(RecordType.DAEMON_ABORT, abort_text("network-init", own))
             log.error(
@@ -247,6 +296,13 @@ class Daemon:
         return False
 
     def _announce(self) -> None:
+        before, self._before = self._before, None
+        if before is not None:
+            before.close()
+            log.info(f"auditd {__version__} goes on from {before.state['version']}", level="notice")
+            self.notify_ready()
+            reexec.answer(self, f"auditd {__version__} runs now")
+            return
         state = {"enable": "enable", "disable": "disable"}.get(
             self.options.enable_state, "nochange"
         )
@@ -290,20 +346,22 @@ class Daemon:
         handlers: dict[signal.Signals, Callable[[], None]] = {
             signal.SIGTERM: self._stop.set,
             signal.SIGINT: self._interrupt,
-            signal.SIGHUP: lambda: self._spawn(self._reloader.reload()),
-            signal.SIGUSR1: lambda: self._spawn(self._rotate_log()),
-            signal.SIGUSR2: lambda: self._spawn(self._resume_logging()),
-            signal.SIGCONT: lambda: self._spawn(self.reporter.write_state()),
+            signal.SIGHUP: lambda: self.spawn(self._reloader.reload()),
+            signal.SIGUSR1: lambda: self.spawn(self._rotate_log()),
+            signal.SIGUSR2: lambda: self.spawn(self._resume_logging()),
+            signal.SIGCONT: lambda: self.spawn(self.reporter.write_state()),
         }
         for number, handler in handlers.items():
             self._loop.add_signal_handler(number, handler)
+        self._reexecution.listen()
 
     def _interrupt(self) -> None:
         # the kernel does not note who sent this one (audit_signal_info, kernel/audit.c)
         self._interrupted = True
         self._stop.set()
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Run `work` as a task of the daemon's."""
         if self._tasks is None:
             work.close()
         else:
@@ -327,7 +385,7 @@ class Daemon:
             await self.keeper.resume(sender)
 
     def _resume_after_action(self) -> None:
-        self._spawn(self.keeper.resume(None))
+        self.spawn(self.keeper.resume(None))
 
     async def _report_regularly(self) -> None:
         while True:
@@ -390,10 +448,10 @@ class Daemon:
             await self.log_file.close()
         await self.actions.close()
         self.kernel.close()
-        if self._pid_file is not None:
+        if self.pid_file is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(self.config.run_dir, "auditd.state"))
-            self._pid_file.remove()
+            self.pid_file.remove()
         if not unwind:
             log.info(self.reporter.summary())
 

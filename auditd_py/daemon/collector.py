@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+import os
 import socket
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
 
 from auditd_py.config.hosts_access import ALLOW, DENY, may_connect
 from auditd_py.config.words import NodeCheckWord, Transport
+from auditd_py.daemon import handover
 from auditd_py.daemon.channel import HandshakeError
 from auditd_py.daemon.intake import Intake
 from auditd_py.errors import ConfigError, WireError
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from auditd_py.config.keywords import DaemonConfig
     from auditd_py.daemon.channel import Channel, Gate
     from auditd_py.daemon.dispatcher import Dispatcher
+    from auditd_py.daemon.handover import Handover
     from auditd_py.daemon.logfile import LogFile
     from auditd_py.daemon.pipeline import Pipeline
     from auditd_py.daemon.positions import Stream
@@ -91,7 +96,55 @@ class Collector:
         """Whether clients may connect."""
         return bool(self._servers)
 
-    async def start(self) -> None:
+    def pause(self) -> None:
+        """Read from nobody until `resume`; what was read goes to the log."""
+        self._full = True
+        for client in self.clients:
+            client.pause_reading()
+        self._intake.hand_over()
+
+    def leave(self) -> tuple[dict[str, Any], list[int]]:
+        """Return what `start` needs of the process before this one, and descriptors to pass.
+
+        Paused, and its answers given. Clients that cannot be passed on are let go.
+        """
+        listeners = [os.dup(sock.fileno()) for one in self._servers for sock in one.sockets]
+        passed = []
+        for client in list(self.clients):
+            state = client.leave()
+            if state is not None:
+                passed.append(state)
+        state = {
+            "where": self._where(self.config),
+            "listeners": listeners,
+            "clients": passed,
+            "total": self.total,
+            "refused": self.refused,
+            "misnamed": self.misnamed,
+        }
+        return state, listeners + [client["descriptor"] for client in passed]
+
+    @staticmethod
+    def _where(config: DaemonConfig) -> str:
+        return repr((config.tcp_listen_port, config.tcp_listen_addr, str(config.transport)))
+
+    async def _go_on(self, before: Handover) -> list[socket.socket]:
+        """Take over the clients and return the listening sockets of the process before this one."""
+        state = before.state["collector"]
+        self.total, self.refused = state["total"], state["refused"]
+        self.misnamed = state["misnamed"]
+        if state["where"] != self._where(self.config):
+            return []
+        loop = asyncio.get_running_loop()
+        for left in state["clients"]:
+            sock = socket.socket(fileno=before.take(left["descriptor"]))
+            sock.setblocking(False)
+            client = Client(self)
+            await client.go_on(left)
+            await loop.connect_accepted_socket(partial(_same, client), sock)
+        return [socket.socket(fileno=before.take(fd)) for fd in state["listeners"]]
+
+    async def start(self, before: Handover | None = None) -> None:
         """Listen, if the settings say so. Raises OSError and ConfigError."""
         config = self.config
         if config.tcp_listen_port is None:
@@ -99,7 +152,10 @@ class Collector:
         loop = asyncio.get_running_loop()
         self.gate = await loop.run_in_executor(None, _gate, config)
         queue = max(config.tcp_listen_queue, _LEAST_QUEUE)
-        for sock in _listeners(config.tcp_listen_addr, config.tcp_listen_port, queue):
+        socks = await self._go_on(before) if before is not None else []
+        if not socks and before is not None:
+            before.close()  # or the address would be in use
+        for sock in socks or _listeners(config.tcp_listen_addr, config.tcp_listen_port, queue):
             self._servers.append(
                 await loop.create_server(lambda: Client(self), sock=sock, backlog=queue)
             )
@@ -265,7 +321,53 @@ class Client(asyncio.Protocol):
         self.set_keepalive(self._collector.config)
         self._transport.pause_reading()
         self._collector.clients.add(self)
+        if self._accepted:  # by the process before this one
+            self.resume_reading()
+            return
         self._accepting = asyncio.get_running_loop().create_task(self._accept())
+
+    def leave(self) -> dict[str, Any] | None:
+        """Return what `go_on` needs, with a descriptor to pass; None if it has to connect again."""
+        sock, transport = self._socket(), self._transport
+        if sock is None or transport is None or transport.is_closing():
+            return None
+        receiver = self._receiver
+        passable = self._accepted and self._channel is None and not self._failed and not self._ended
+        answered = not self._slow and not transport.get_write_buffer_size()
+        if not passable or not answered or (self.stream is not None and self.stream.broken):
+            if self._accepted:
+                self.say_ending()
+            else:
+                transport.abort()
+            return None
+        return {
+            "descriptor": os.dup(sock.fileno()),
+            "opened": receiver.opened,
+            "skipped": receiver.skipped,
+            "rest": handover.text(receiver.rest),
+            "counters": dataclasses.asdict(self.counters),
+            "stream": handover.text(self.stream_name) if self.stream is not None else None,
+            "node": handover.text(self.node),
+            "heard_at": self.heard_at,
+            "connected_at": self.connected_at,
+        }
+
+    async def go_on(self, state: dict[str, Any]) -> None:
+        """Be the client that the process before this one left."""
+        self._receiver.go_on(
+            handover.data(state["rest"]), opened=state["opened"], skipped=state["skipped"]
+        )
+        handover.restore(self.counters, state["counters"])
+        self.heard_at, self.connected_at = state["heard_at"], state["connected_at"]
+        if state["stream"] is not None:
+            name = handover.data(state["stream"])
+            found = await self._collector.log_file.position(name, 0)
+            if found is not None:
+                self.stream, self.stream_name = found[0], name
+        self.use_node_check()
+        if self._nodes is not None and state["node"]:
+            self._nodes.go_on(handover.data(state["node"]))
+        self._accepted = True
 
     async def _accept(self) -> None:
         reason = await self._collector.admits(self)
@@ -510,6 +612,10 @@ class Client(asyncio.Protocol):
         if self._transport is None:
             return None
         return cast("socket.socket | None", self._transport.get_extra_info("socket"))
+
+
+def _same(client: Client) -> Client:
+    return client
 
 
 async def _living(clients: list[Client], config: DaemonConfig) -> list[Client]:

@@ -32,6 +32,11 @@ class Compressor:
         self._log_file = log_file
         self._busy = False
 
+    @property
+    def busy(self) -> bool:
+        """Whether it compresses now."""
+        return self._busy
+
     async def run(self, form: str) -> None:
         """Compress all that is not compressed yet as `form`, gzip or zstd.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from auditd_py.config.plugin import load_plugins
+from auditd_py.config.plugin import PluginSettings, load_plugins
 from auditd_py.config.words import ActionWord
 from auditd_py.daemon.plugin import Plugin
 from auditd_py.dispatch import frame
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from auditd_py.config.keywords import DaemonConfig
     from auditd_py.config.plugin import Loaded
+    from auditd_py.daemon.handover import Handover
 
 _CHECK_S: Final = 2.0
 _TELL_S: Final = 60.0
@@ -51,11 +52,31 @@ class Dispatcher:
         """Records that a plugin did not get, summed over all plugins."""
         return sum(plugin.queue.dropped for plugin in self.plugins.values())
 
-    async def start(self) -> None:
-        """Start what plugin_dir makes active; a file with errors is told and left out."""
+    def leave(self) -> tuple[dict[str, Any], list[int]]:
+        """Return what `start` needs of the process before this one, and descriptors to pass."""
+        left = [plugin.leave() for plugin in self.plugins.values() if plugin.active]
+        state = {
+            "plugins": [state for state, _ in left],
+            "suspended": self.suspended,
+            "unqueued": self.unqueued,
+            "overflowed": self.overflowed,
+        }
+        return state, [fd for _, fds in left for fd in fds]
+
+    async def start(self, before: Handover | None = None) -> None:
+        """Start what plugin_dir makes active; a file with errors is told and left out.
+
+        Plugins that the process before this one left go on, if their settings are the same.
+        """
         loaded = await self._load(self._config.plugin_dir)
         for problem in loaded.problems:
             log.error(str(problem))
+        if before is not None:
+            self._go_on(before)
+            suspended = self.suspended
+            await self.reload(self._config, loaded)
+            self.suspended = suspended
+            return
         for name, settings in loaded.plugins.items():
             self._start(name, Plugin(settings, *self._limits(), self._on_drop))
         if not self.plugins:
@@ -125,6 +146,20 @@ class Dispatcher:
         await asyncio.gather(*(plugin.stop() for plugin in self.plugins.values()))
         self._told_at = 0.0
         self._tell_drops()
+
+    def _go_on(self, before: Handover) -> None:
+        state = before.state["dispatcher"]
+        self.suspended, self.unqueued = state["suspended"], state["unqueued"]
+        self.overflowed = state["overflowed"]
+        for left in state["plugins"]:
+            values = left["settings"]
+            settings = PluginSettings(
+                values["name"], values["path"], tuple(values["args"]), values["binary"],
+                tuple(values["identity"]),
+            )  # fmt: skip
+            plugin = Plugin(settings, *self._limits(), self._on_drop)
+            self.plugins[settings.name] = plugin
+            plugin.go_on(left, [before.take(fd) for fd in left["descriptors"]])
 
     def _start(self, name: str, plugin: Plugin) -> None:
         self.plugins[name] = plugin

@@ -55,6 +55,12 @@ class Kernel:
         if self._control is not None:
             self._control.close()
 
+    def go_on(self, lost: int, status_lost: int, dismissals: int) -> None:
+        """Count on from where the process before this one was, and keep its standing."""
+        self.lost = lost + max(0, self.status.lost - status_lost)
+        self.dismissals = dismissals
+        self.registered = self.status.pid == os.getpid()
+
     async def set_enabled(self, *, enabled: bool) -> None:
         """Switch auditing on or off. Raises KernelError."""
         assert self._control is not None

@@ -213,6 +213,15 @@ class LogFile:
 
         await self._do(flush_all)
 
+    async def rest(self) -> None:
+        """Return when everything is written and all who wait for it were told."""
+        while True:
+            submitted = self._submitted
+            await self.settle()
+            await asyncio.sleep(0)  # what the answers set off
+            if submitted == self._submitted and not self._gathered.chunks:
+                return
+
     async def close(self) -> None:
         """Write what is waiting, flush, close, and end the thread."""
 

@@ -61,7 +61,7 @@ class Pipeline:
         self._on_ready = on_ready
         self._held: list[_Segment] = []
         self._resolving: asyncio.Task[None] | None = None
-        self._serial = random.randrange(10000)  # noqa: S311  as the C daemon: not a secret
+        self.serial = random.randrange(10000)  # noqa: S311  as the C daemon: not a secret
 
     def batch(self, batch: Batch) -> bool:
         """Take one received batch; return whether more may come now."""
@@ -97,8 +97,8 @@ class Pipeline:
 
         `take(line)` is given its line instead, when all before it has gone to the log.
         """
-        self._serial += 1
-        record = (kind, stamped(time.time(), self._serial, text))
+        self.serial += 1
+        record = (kind, stamped(time.time(), self.serial, text))
         self._hold_segments([_Segment([record], take=take)])
 
     async def settle(self) -> None:

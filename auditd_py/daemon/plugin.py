@@ -8,6 +8,7 @@ time; its end of file still comes when the daemon closes its own.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import fcntl
 import os
 import signal
@@ -15,10 +16,11 @@ import socket
 import struct
 import termios
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from auditd_py.daemon import handover
 from auditd_py.dispatch.frame import Format
 from auditd_py.dispatch.queue import PluginQueue
 
@@ -93,10 +95,51 @@ class Plugin:
         self._socket, self._theirs = ours, theirs
         self._ended.clear()
         self._started_at = self._read_at = time.monotonic()
-        self._pidfd = os.pidfd_open(self.pid)
-        self._loop.add_reader(self._pidfd, self._on_end)
+        self._watch_end()
         self._flush()
         return True
+
+    def leave(self) -> tuple[dict[str, Any], list[int]]:
+        """Return what `go_on` needs, and the descriptors to pass."""
+        waiting, sent, offset = self.queue.kept()
+        sockets = (self._socket, self._theirs)
+        fds = [os.dup(sock.fileno()) for sock in sockets if sock is not None]
+        state = {
+            "settings": dataclasses.asdict(self.settings),
+            "pid": self.pid,
+            "descriptors": fds,
+            "waiting": [(handover.text(chunk), records) for chunk, records in waiting],
+            "sent": list(map(handover.text, sent)),
+            "offset": offset,
+            "most": self.queue.most,
+            "dropped": self.queue.dropped,
+            "restarts": self.restarts,
+            "started_at": self._started_at,
+        }
+        return state, fds
+
+    def go_on(self, state: dict[str, Any], fds: list[int]) -> None:
+        """Be the plugin that the process before this one left; its process may run, or not."""
+        queue = self.queue
+        queue.go_on(
+            [(handover.data(chunk), records) for chunk, records in state["waiting"]],
+            list(map(handover.data, state["sent"])),
+            state["offset"],
+        )
+        queue.most, queue.dropped = state["most"], state["dropped"]
+        self.restarts, self._started_at = state["restarts"], state["started_at"]
+        if not fds:
+            self.start()  # it had ended and was to be started again
+            return
+        self._socket, self._theirs = (socket.socket(fileno=fd) for fd in fds)
+        self._socket.setblocking(False)
+        self.pid, self._read_at = state["pid"], time.monotonic()
+        self._watch_end()
+        self._flush()
+
+    def _watch_end(self) -> None:
+        self._pidfd = os.pidfd_open(self.pid)
+        self._loop.add_reader(self._pidfd, self._on_end)
 
     def give(self, chunk: bytes, records: int) -> None:
         """Queue `records` whole records for it."""

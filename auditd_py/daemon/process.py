@@ -64,7 +64,7 @@ def own_sender() -> Sender:
         uid=os.getuid(),
         session=_proc_number("self/sessionid"),
         pid=os.getpid(),
-        context=_own_context(),
+        context=_context("self"),
     )
 
 
@@ -80,6 +80,17 @@ def sender_of(info: SignalInfo) -> Sender:
         session=_proc_number(f"{info.pid}/sessionid"),
         pid=info.pid,
         context=info.context.decode("utf-8", "surrogateescape"),
+    )
+
+
+def sender_by_pid(pid: int, uid: int) -> Sender:
+    """Return who sent a signal of which its receiver knows only these (siginfo)."""
+    return Sender(
+        auid=_proc_number(f"{pid}/loginuid"),
+        uid=uid,
+        session=_proc_number(f"{pid}/sessionid"),
+        pid=pid,
+        context=_context(str(pid)),
     )
 
 
@@ -99,8 +110,19 @@ class PidFile:
     cannot be made.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, fd: int = -1) -> None:
         self.path = path
+        self._fd = fd  # where it is held already
+        if fd < 0:
+            self._open()
+
+    @property
+    def fd(self) -> int:
+        """The descriptor that holds the lock."""
+        return self._fd
+
+    def _open(self) -> None:
+        path = self.path
         try:
             os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
@@ -173,9 +195,11 @@ def _proc_number(name: str) -> int:
         return UNSET_ID
 
 
-def _own_context() -> str:
+def _context(process: str) -> str:
     try:
-        with open("/proc/self/attr/current", encoding="utf-8", errors="surrogateescape") as file:
+        with open(
+            f"/proc/{process}/attr/current", encoding="utf-8", errors="surrogateescape"
+        ) as file:
             return file.read().strip("\0\n ")
     except OSError:
         return ""

@@ -8,6 +8,7 @@ wake-up for all that arrived meanwhile; its buffer holds them. Benchmarks: rows 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import socket
 import struct
@@ -101,6 +102,29 @@ class Source:
         self.close()
         self._receive_buffer = receive_buffer
         self._socket, self._fd, self._drops_before = sock, sock.fileno(), self.counters.congested
+
+    def adopt(self, sock: socket.socket, receive_buffer: int, drops_before: int) -> None:
+        """Use a socket that was opened, and perhaps registered, by the process before this one.
+
+        `receive_buffer` as in `open`, `drops_before` as in `kept`. `resize` gives it its size.
+        """
+        sock.setblocking(False)
+        self.close()
+        self._receive_buffer = receive_buffer
+        self._socket, self._fd, self._drops_before = sock, sock.fileno(), drops_before
+
+    @property
+    def kept(self) -> tuple[int, int] | None:
+        """The socket's descriptor and what `adopt` is to know of it; None without a socket."""
+        return (self._fd, self._drops_before) if self._socket is not None else None
+
+    def resize(self, receive_buffer: int = 0) -> None:
+        """Let so many bytes wait in the socket; without a number, as many as were asked for."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(
+                    socket.SOL_SOCKET, SO_RCVBUFFORCE, (receive_buffer or self._receive_buffer) // 2
+                )
 
     def start(self) -> None:
         """Begin to read."""

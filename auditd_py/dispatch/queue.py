@@ -88,6 +88,18 @@ class PluginQueue:
             self._waiting.appendleft((again, records))
             self.records += records
 
+    def kept(self) -> tuple[list[tuple[bytes, int]], list[bytes], int]:
+        """Return what waits, what was sent and perhaps not read, and how much of the first was."""
+        return list(self._waiting), list(self._sent), self._offset
+
+    def go_on(self, waiting: list[tuple[bytes, int]], sent: list[bytes], offset: int) -> None:
+        """Become, while it is empty, what a queue was that gave these as `kept`."""
+        self._waiting.extend(waiting)
+        self._sent.extend(sent)
+        self._offset = offset
+        self.records = sum(records for _, records in waiting)
+        self._sent_size = sum(map(len, sent))
+
     def clear(self) -> int:
         """Drop what waits; return how many records that were."""
         gone = self.records

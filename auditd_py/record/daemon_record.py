@@ -61,6 +61,12 @@ def reconfigured_text(sender: Sender | None) -> str:
     return f"op=reconfigure state=changed auid={auid} pid={pid} subj={subj} res=success"
 
 
+def reexec_text(version: str, sender: Sender | None, result: str = "success") -> str:
+    """Return DAEMON_CONFIG's text after a re-execution; `version` is the one that runs now."""
+    who = sender.fields() if sender is not None else "auid=-1 uid=-1 ses=-1 pid=-1"
+    return f"op=reexec ver={version} {who} res={result}"
+
+
 def abort_text(operation: str, own: Sender) -> str:
     """Return DAEMON_ABORT's text; `operation` is set-pid, set-enable or network-init."""
     subj = f" subj={own.context}" if own.context else ""

@@ -42,6 +42,20 @@ class SerialGaps:
         self._window_eoe = 0
         self._window_syscalls = 0
 
+    def kept(self) -> tuple[int, int, int, list[int], int | None]:
+        """Return what `go_on` needs, when no batch is to come any more."""
+        self.end_window()
+        return self.missing, self._highest, self._ended, sorted(self._loose), self._base
+
+    def go_on(
+        self, missing: int, highest: int, ended: int, loose: list[int], base: int | None
+    ) -> None:
+        """Count on from where another, in the process before this one, gave these as `kept`."""
+        self.missing, self._highest, self._ended = missing, highest, ended
+        self._loose, self._base = set(loose), base
+        if base is not None:
+            self._least = highest - ended - len(loose)
+
     def batch(
         self, types: Sequence[int], slots: Sequence[memoryview], lengths: Sequence[int]
     ) -> None:

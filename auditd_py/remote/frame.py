@@ -79,6 +79,11 @@ class Decoder:
         self._pending = b""
 
     @property
+    def rest(self) -> bytes:
+        """The beginning of the message that is not complete."""
+        return self._pending
+
+    @property
     def pending(self) -> int:
         """Bytes of the message that is not complete."""
         return len(self._pending)

@@ -45,6 +45,10 @@ class NodeCheck:
                 prefix = self._prefix
         return None
 
+    def go_on(self, name: bytes) -> None:
+        """Have `name` in use, as an earlier check found it allowed."""
+        self.name, self._prefix = name, b"node=" + name + b" "
+
     def _may(self, name: bytes, taken: Iterable[bytes]) -> bool:
         if self._allowed:
             known = name.lower() in self._allowed
@@ -52,7 +56,7 @@ class NodeCheck:
             known = not self.name and name not in taken
         if not name or not known:
             return False
-        self.name, self._prefix = name, b"node=" + name + b" "
+        self.go_on(name)
         return True
 
 

@@ -156,6 +156,23 @@ class Receiver:
         self._error = batch.error
         return batch
 
+    @property
+    def opened(self) -> bool:
+        """Whether a header came: from then on nothing else may stand between messages."""
+        return self._opening is None
+
+    @property
+    def rest(self) -> bytes:
+        """What came of a message or a line that has not ended."""
+        return self._decoder.rest if self._opening is None else self._opening
+
+    def go_on(self, rest: bytes, *, opened: bool, skipped: int) -> None:
+        """Become, when nothing was fed yet, what a receiver was that is no more."""
+        self.skipped = skipped
+        if opened:
+            self._opening = None
+        self.feed(rest)
+
     def end(self) -> Batch:
         """Return what is left when the client has closed: a plain line without newline.
 
