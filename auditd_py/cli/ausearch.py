@@ -17,8 +17,10 @@ from auditd_py.search.settings import reader_settings
 from auditd_py.search.times import TimeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    import subprocess
+    from collections.abc import Callable, Iterator, Sequence
 
+    from auditd_py.cli.terminal import Progress
     from auditd_py.record.event import Event
     from auditd_py.search.output import Writer
     from auditd_py.search.reader import LogFile
@@ -29,6 +31,8 @@ NOT_FOUND: Final = 1
 ERROR: Final = 1
 
 _BUFFER: Final = 1 << 16  # bytes of output that wait for more
+_LOOK_S: Final = 0.1  # how often a followed log is looked at
+_NO_TABS: Final = {9: " ", 10: " ", 13: " "}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,6 +88,54 @@ def _set_times(options: Options) -> None:
         options.query.end = times.end_time(options.end, now, booted)
 
 
+class Output:
+    """Standard output: what is written waits for more, and has colours on a terminal."""
+
+    def __init__(self, options: Options) -> None:
+        self._each = options.line_buffered
+        self._waiting: list[bytes] = []
+        self._held = 0
+        self._descriptor = 1
+        self._pager: subprocess.Popen[bytes] | None = None
+        self._color: Callable[[bytes], bytes] | None = None
+        shown = options.format in ("", "default", "interpret")
+        if shown and (options.color == "always" or (options.color == "auto" and os.isatty(1))):
+            from auditd_py.cli import terminal
+
+            self._color = terminal.colored if terminal.wants_color(options.color) else None
+        if options.pager and not options.follow and os.isatty(1):
+            from auditd_py.cli.terminal import start_pager
+
+            self._pager = start_pager()
+            if self._pager is not None and self._pager.stdin is not None:
+                self._descriptor = self._pager.stdin.fileno()
+
+    def put(self, text: bytes) -> None:
+        """Write, now or with what follows."""
+        self._waiting.append(text)
+        self._held += len(text)
+        if self._held > _BUFFER or self._each:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write all that waits."""
+        text = b"".join(self._waiting)
+        data = memoryview(text if self._color is None else self._color(text))
+        self._waiting.clear()
+        self._held = 0
+        while data:
+            data = data[os.write(self._descriptor, data) :]
+
+    def close(self) -> None:
+        """Write all that waits, and wait until the pager is left."""
+        try:
+            self.flush()
+        finally:
+            if self._pager is not None and self._pager.stdin is not None:
+                self._pager.stdin.close()
+                self._pager.wait()
+
+
 class Search:
     """One run."""
 
@@ -92,8 +144,10 @@ class Search:
         self.settings = None if options.input else reader_settings()
         self.found = 0
         self.junk = 0
-        self._waiting: list[bytes] = []
-        self._held = 0
+        self.output = Output(options)
+        self.progress: Progress | None = None
+        self._needles = options.query.needles()
+        self._selective = options.query.selective
 
     def run(self) -> int:
         """Search and show; return the exit status."""
@@ -101,25 +155,77 @@ class Search:
         for note in options.notes:
             self.say(note)
         files = self.files()
-        write = _writer(options)
         timeout_s = options.timeout_s or (self.settings.timeout_s if self.settings else 2)
-        sparsely = _is_long(files) and not options.checkpoint
-        scan = Scan(options.query, timeout_s, on_junk=self.take_junk, sparsely=sparsely)
+        whole = options.checkpoint or options.follow or options.stats
+        scan = Scan(
+            options.query, timeout_s, on_junk=self.take_junk,
+            sparsely=_is_long(files) and not whole, promptly=options.follow,
+        )  # fmt: skip
         resume = self.resume(files)
-        events = self.events(files, scan) if resume is None else resume.events(scan, self.say)
-        for event in events:
-            self.found += 1
-            self.put(write(event))
-            if options.just_one:
-                break
-        self.flush()
+        if resume is not None:
+            events = resume.events(scan, self.say)
+        else:
+            events = self.followed(files, scan) if options.follow else self.events(files, scan)
+        try:
+            self.show(events)
+        finally:
+            if self.progress is not None:
+                self.progress.clear()
+            self.output.close()
         if resume is not None:
             resume.save()
-        if self.junk:
+        if self.junk and not options.stats:
             self.say(f"{self.junk} lines are no records")
         if not self.found and options.format != "raw":
             self.say("<no matches>")
         return FOUND if self.found else NOT_FOUND
+
+    def show(self, events: Iterator[Event]) -> None:
+        """Write what was found."""
+        options = self.options
+        if options.sql:
+            self.show_rows(events)
+            return
+        if options.stats:
+            from auditd_py.search.output import DATE_TIME, ISO, formatted_time
+            from auditd_py.search.stats import Stats
+
+            stats = Stats()
+            for event in events:
+                stats.add(event)
+                self.found += 1
+            stats.junk = self.junk
+            when = formatted_time(ISO + "%z" if options.iso_time else DATE_TIME)
+            if self.found or self.junk:
+                self.output.put(stats.report(when, gaps=not self._selective))
+            return
+        write, put = _writer(options), self.output.put
+        for event in events:
+            self.found += 1
+            put(write(event))
+            if options.just_one:
+                break
+
+    def show_rows(self, events: Iterator[Event]) -> None:
+        """Write what SQL finds: columns with tabs between, or objects."""
+        from auditd_py.record.local_names import local_names
+        from auditd_py.search.sql import ask
+
+        columns, rows = ask(self.options.sql, events, local_names())
+        if self.options.format == "json":
+            import json
+
+            for row in rows:
+                values = dict(zip(columns, row, strict=True))
+                self.output.put(json.dumps(values, default=str).encode() + b"\n")
+                self.found += 1
+            return
+        self.output.put("\t".join(columns).encode() + b"\n")
+        for row in rows:
+            shown = ["" if value is None else str(value) for value in row]
+            plain = [text.translate(_NO_TABS) for text in shown]
+            self.output.put("\t".join(plain).encode("utf-8", "replace") + b"\n")
+            self.found += 1
 
     def resume(self, files: list[LogFile]) -> Resume | None:
         """Return what goes on from a checkpoint, None if there is to be none."""
@@ -155,38 +261,57 @@ class Search:
 
     def events(self, files: list[LogFile], scan: Scan) -> Iterator[Event]:
         """Give the events of all files that match."""
+        if os.isatty(2):
+            from auditd_py.cli.terminal import Progress
+
+            self.progress = Progress(sum(file.size for file in files if not file.compression))
         for file in files:
             for data, end in blocks(file, self.say):
                 if end:
                     yield from scan.feed(data, end)
                 else:
                     yield from scan.end()
-                    self.flush()
+                    self.output.flush()
+                if self.progress is not None and not file.compression:
+                    self.progress.add(end)
         yield from scan.end()
 
-    def put(self, text: bytes) -> None:
-        """Write, now or with what follows."""
-        self._waiting.append(text)
-        self._held += len(text)
-        if self._held > _BUFFER or self.options.line_buffered:
-            self.flush()
+    def followed(self, files: list[LogFile], scan: Scan) -> Iterator[Event]:
+        """Give the events that match, and then those that are written, without an end."""
+        from auditd_py.search.follow import follow_blocks
 
-    def flush(self) -> None:
-        """Write all that waits."""
-        data = memoryview(b"".join(self._waiting))
-        self._waiting.clear()
-        self._held = 0
-        while data:
-            data = data[os.write(1, data) :]
+        path = self.options.input or (self.settings.log_file if self.settings else "")
+        if os.path.isdir(path):
+            path = os.path.join(path, "audit.log")
+        quiet_s = 0.0
+        for data, end in follow_blocks(path, files, self.say):
+            if end:
+                yield from scan.feed(data, end)
+                quiet_s = 0.0
+                continue
+            if quiet_s >= scan.timeout_s:
+                yield from scan.end()
+            self.output.flush()
+            time.sleep(_LOOK_S)
+            quiet_s += _LOOK_S
 
     def take_junk(self, line: bytes) -> None:
-        """Show a line that is no record."""
+        """Count a line that is no record; show it where it could be what is looked for."""
         self.junk += 1
-        self.put(line + b"\n")
+        if self._selective and not any(needle in line for needle in self._needles):
+            return
+        if self.options.stats or self.options.sql:
+            return
+        if self.options.format in ("csv", "json", "text"):
+            self.say(f"no record: {line.decode('utf-8', 'backslashreplace')}")
+        else:
+            self.output.put(line + b"\n")
 
     def say(self, text: str) -> None:
         """Tell the user something that is no result."""
-        self.flush()
+        self.output.flush()
+        if self.progress is not None:
+            self.progress.clear()
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 

@@ -77,6 +77,11 @@ class Query:
         """Whether all events are wanted."""
         return self == Query(exact=self.exact)
 
+    @property
+    def selective(self) -> bool:
+        """Whether something but a range of time is asked for."""
+        return self != Query(start=self.start, end=self.end, exact=self.exact)
+
     def in_time(self, seconds: int) -> bool:
         """Say whether a second is in the range that is asked for."""
         return (self.start is None or seconds >= self.start) and (

@@ -6,10 +6,12 @@ hides lines nor shows them twice. A file is read to its end as it is then.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import select
 import stat
+import time
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 BLOCK: Final = 1 << 20  # bytes: what is searched at once; a line that is longer is cut
 INACTIVITY_S: Final = 3.0  # a pipe that says nothing for so long has told whole events
 
-_ATTEMPTS: Final = 10
+_ATTEMPTS: Final = 8
+_AGAIN_S: Final = 0.003  # a rotation takes less
 _second = re.compile(rb"audit\((\d{1,12})\.\d{1,9}:\d{1,18}\)").search
 _MAGIC: Final = {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd"}
 
@@ -73,39 +76,49 @@ def open_log(path: str) -> list[LogFile]:
 
     The log itself may be missing if it has archives. Raises LogError.
     """
-    for _ in range(_ATTEMPTS):
-        files: list[LogFile] = []
-        try:
-            files = [open_file(name) for name in _names(path)]
-        except LogError as error:
+    for attempt in range(_ATTEMPTS):
+        names, moving = _names(path)
+        last = attempt == _ATTEMPTS - 1
+        if not moving or last:
+            files: list[LogFile] = []
+            try:
+                files.extend(map(open_file, names))
+                if last or (all(map(_is_there, files)) and _names(path) == (names, moving)):
+                    return files
+            except LogError as error:
+                if error.errno != errno.ENOENT or last:
+                    for file in files:
+                        file.close()
+                    raise
             for file in files:
                 file.close()
-            if error.errno != 2:  # ENOENT: moved meanwhile
-                raise
-            continue
-        if _names(path) == [file.path for file in files] and all(map(_is_there, files)):
-            return files
-        for file in files:
-            file.close()
-    raise LogError(path, "is rotated all the time")
+        if attempt:
+            time.sleep(_AGAIN_S)
+    return []
 
 
-def _names(path: str) -> list[str]:
-    """Return the files of a log, the oldest first."""
+def _names(path: str) -> tuple[list[str], bool]:
+    """Return the files of a log, the oldest first, and whether they are just being moved.
+
+    A rotation gives the oldest the next number first: meanwhile a number is missing.
+    """
     folder, base = os.path.split(path)
     try:
-        found = archives(base, os.listdir(folder or "."))
+        present = os.listdir(folder or ".")
     except OSError:
-        found = []
+        present = []
+    found = archives(base, present)
     names: list[str] = []
     for archive in reversed(found):
         name = path + archive.ending
         # while an archive is compressed both are there: the plain one is whole
-        if not (archive.suffix and os.path.exists(f"{path}.{archive.number}")):
+        if not (archive.suffix and f"{base}.{archive.number}" in present):
             names.append(name)
-    if not names or os.path.exists(path):
+    if not names or base in present:
         names.append(path)
-    return names
+    after_gap = f"{base}.{len({archive.number for archive in found}) + 2}"
+    moving = base not in present or any(one.startswith(after_gap) for one in present)
+    return names, moving
 
 
 def _is_there(file: LogFile) -> bool:

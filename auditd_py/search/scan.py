@@ -128,13 +128,14 @@ class Scan:
         *,
         on_junk: Callable[[bytes], None] | None = None,
         sparsely: bool = True,
+        promptly: bool = False,
     ) -> None:
         self.query = query
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._on_junk = on_junk
         self._needles = query.needles()
         self.sparse = sparsely and 0 < len(self._needles) <= MOST_NEEDLES
-        self._assembler = Assembler(timeout_s)
+        self._assembler = Assembler(timeout_s, promptly=promptly)
         self._hits: set[tuple[bytes | None, int, int, int]] | None = None
         self._open: dict[Key, Event] = {}
         self._done: dict[Key, int] = {}  # events that were given, and the number of their block
@@ -265,7 +266,7 @@ class Scan:
         if key not in self._done:
             seconds = int(key[1][6 : key[1].index(b".")])
             for earlier in self._history:
-                if not 0 < earlier.latest < seconds - self._timeout_s:
+                if not 0 < earlier.latest < seconds - self.timeout_s:
                     self._add(event, key, earlier)
         self._add(event, key, block)
         if event.records:
@@ -290,7 +291,7 @@ class Scan:
             if key[0] not in seconds:
                 seconds[key[0]] = block.second(key[0] + b"type=")
             latest = seconds[key[0]]
-            if latest is not None and latest >= event.seconds + self._timeout_s:
+            if latest is not None and latest >= event.seconds + self.timeout_s:
                 over.append(key)
         events = []
         for key in over:
