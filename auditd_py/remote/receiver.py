@@ -241,9 +241,7 @@ def _sort(batch: Batch, messages: list[Message]) -> None:
             if kind == Kind.HEARTBEAT:
                 batch.hello = batch.hello or parse_hello(text)
                 text = b""  # noqa: PLW2901
-        line = text[:-1] if text.endswith(b"\n") else text
-        if b"\n" in line or b"\0" in line:
-            line = printed(line)
+        line = printed(text[:-1] if text.endswith(b"\n") else text)
         if line:
             texts.append(line)
         else:

@@ -20,7 +20,8 @@ SLOT_SIZE: Final = 128  # divides a page: a kill cannot cut the writing of one i
 
 _HELLO: Final = re.compile(rb"auditd_py stream=([0-9a-f]{32}) next=([0-9]{1,19})")
 _ANSWER: Final = re.compile(rb"auditd_py last=([0-9]{1,19}) sum=([0-9a-f]{8}|-)")
-_UNPRINTED: Final = bytes.maketrans(b"\n\0", b"  ")
+_UNPRINTED: Final = bytes.maketrans(b"\n\r\0", b"   ")
+_INTERPRETED: Final = b"\x1d"
 _MOST: Final = (1 << 63) - 1
 
 _SLOT: Final = struct.Struct("<16sQIIQQQqIIB")
@@ -90,8 +91,16 @@ def parse_answer(text: bytes) -> Position | None:
 
 
 def printed(text: bytes) -> bytes:
-    """Return the text of a record as it is written: it cannot begin another line."""
-    return text.translate(_UNPRINTED) if b"\n" in text or b"\0" in text else text
+    """Return the text of a record as it is written: it cannot begin another line.
+
+    Of the characters that end the kernel's part of a record, 0x1D, the first one stays.
+    """
+    if b"\n" in text or b"\0" in text or b"\r" in text:
+        text = text.translate(_UNPRINTED)
+    if text.count(_INTERPRETED) > 1:
+        kernels, _, rest = text.partition(_INTERPRETED)
+        text = kernels + _INTERPRETED + rest.replace(_INTERPRETED, b" ")
+    return text
 
 
 def record_sum(text: bytes) -> int:

@@ -18,6 +18,7 @@ from auditd_py.remote.receiver import (
     Receiver,
     ending,
 )
+from auditd_py.remote.stream import hello
 
 LINE = b"type=SYSCALL msg=audit(1.000:7): arch=c000003e"
 
@@ -99,6 +100,29 @@ def test_a_reply_from_a_client_is_refused_after_what_came_before():
 def test_a_record_cannot_forge_another_line():
     batch = Receiver().feed(encode(0, 1, LINE + b"\ntype=USER forged\0more\n"))
     assert batch.texts == [LINE + b" type=USER forged more"]
+
+
+def test_a_record_has_one_interpreted_part():
+    batch = Receiver().feed(encode(0, 1, LINE + b'\x1dARCH=x86_64\x1dUID="root"\r\n'))
+    assert batch.texts == [LINE + b'\x1dARCH=x86_64 UID="root" ']
+
+
+def test_a_cut_batch_answers_what_it_keeps():
+    stream = encode(Kind.HEARTBEAT, 1) + encode_records([LINE] * 3, 2) + encode(Kind.HEARTBEAT, 5)
+    batch = Receiver().feed(stream)
+    batch.cut(1, "for a reason")
+    assert batch.texts == [LINE]
+    assert [sequence for _, sequence, _ in replies(batch.written())] == [1, 2]
+    assert str(batch.error) == "for a reason"
+
+
+def test_a_hello_alone_is_one():
+    stream = encode(Kind.HEARTBEAT, 0, hello(bytes(range(16)), 7))
+    batch = Receiver().feed(stream)
+    assert batch.hello == (bytes(range(16)), 7)
+    assert replies(batch.greeting(b"said")) == [(Kind.ACK, 0, b"said")]
+    assert replies(batch.written()) == [(Kind.ACK, 0, b"")]
+    assert Receiver().feed(stream + encode_records([LINE], 1)).hello is None
 
 
 def test_too_long_a_message_ends_the_connection_with_a_reason():
