@@ -200,7 +200,8 @@ def _after(reads: Iterator[bytes], offset: int) -> Iterator[bytes]:
 
 
 def _file_blocks(descriptor: int, offset: int, *, whole: bool) -> Blocks:
-    while data := os.pread(descriptor, BLOCK, offset):
+    size = os.fstat(descriptor).st_size  # whoever writes on may be faster than who reads
+    while offset < size and (data := os.pread(descriptor, BLOCK, offset)):
         end = data.rfind(b"\n") + 1
         if not end:  # a line without an end
             if whole and len(data) < BLOCK:

@@ -154,7 +154,7 @@ class Subject:
 
 
 def _read_syscall(found: Subject, record: Record) -> None:
-    match = _syscall(record.line, record.start)
+    match = None if found.syscall is not None else _syscall(record.line, record.start)
     if match is None:
         _read_any(found, record)
         return
@@ -235,8 +235,8 @@ def _take(found: Subject, name: str, value: bytes) -> None:
             setattr(found, name, number & UNSET if name in _IDS else number)
     elif name in _DECODED:
         if getattr(found, name) is None:
-            shown = decoded(value) if value[:1] == b'"' or from_hex(value) else value.rstrip(b",:)")
-            setattr(found, name, shown)
+            written = value[:1] == b'"' or value in _NOBODY or from_hex(value)
+            setattr(found, name, decoded(value) if written else value.rstrip(b",:)"))
     elif name in ("tty", "terminal"):
         if found.terminal is None:
             found.terminal = value.strip(b'"').rstrip(b",:)") if value[:1] != b"(" else value
