@@ -18,6 +18,9 @@ TOOLS: Final = {
     "auditd": "auditd_py.cli.auditd",
     "augenrules": "auditd_py.cli.augenrules",
     "ausearch": "auditd_py.cli.ausearch",
+    "aulast": "auditd_py.cli.aulast",
+    "aulastlog": "auditd_py.cli.aulastlog",
+    "aureport": "auditd_py.cli.aureport",
     "ausyscall": "auditd_py.cli.ausyscall",
 }
 

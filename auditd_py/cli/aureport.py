@@ -1,0 +1,389 @@
+"""aureport: what happened in the logs, listed or counted."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from auditd_py import __version__
+from auditd_py.cli.log_input import chunks, opened, use_locale
+from auditd_py.errors import AuditError
+from auditd_py.record.escape import Escape
+from auditd_py.record.event import EOE_TIMEOUT_S
+from auditd_py.record.interpret import Names
+from auditd_py.record.local_names import local_names
+from auditd_py.report import text
+from auditd_py.report.blocks import blocks
+from auditd_py.report.definitions import REPORTS, TOTALS_WITHOUT, Report, Summary
+from auditd_py.report.filters import Filter, without_types
+from auditd_py.report.scan import Scanner
+from auditd_py.report.show import Show
+from auditd_py.report.tally import PERIODS, Tally
+from auditd_py.report.totals import Range, Totals
+from auditd_py.search import reader
+from auditd_py.search.times import end_time, is_time_word, start_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from types import ModuleType
+
+    from auditd_py.report.columns import Columns
+    from auditd_py.search.reader import LogFile
+
+DONE: Final = 0
+FAILED: Final = 1
+
+# option: what its help says; those of reports are in definitions.py
+MODIFIERS: Final = (
+    (("--add",), "", "nothing that deletes (accounts, labels)"),
+    (("--by",), "hour|day|node", "summary for each hour, day or node"),
+    (("--csv",), "", "comma-separated values"),
+    (("--debug",), "", "tell on standard error how many lines were no records"),
+    (("--delete",), "", "nothing that adds"),
+    (("--eoe-timeout",), "SECONDS", "an event is over when one begins that much later (2)"),
+    (("--escape",), "raw|tty|shell|shell_quote", "how texts are escaped (tty)"),
+    (("--failed",), "", "only what failed"),
+    (("--help",), "", "this help"),
+    (("-i", "--interpret"), "", "names instead of numbers"),
+    (("-if", "--input"), "FILE", "read this file, or folder with audit.log"),
+    (("--input-logs",), "", "read the logs even if standard input is a pipe"),
+    (("--json",), "", "one JSON object a line"),
+    (("-nc", "--no-config"), "", "no changes of the audit configuration"),
+    (("--node",), "NAME", "only events of this node; can be repeated"),
+    (("--success",), "", "only what succeeded"),
+    (("--summary",), "", "count what the report is about"),
+    (("-t", "--log"), "", "first and last time of each log file"),
+    (("-te", "--end"), "[DATE] [TIME]", "until then"),
+    (("--top",), "N", "summary of the N most frequent"),
+    (("-ts", "--start"), "[DATE] [TIME]", "from then on"),
+    (("-v", "--version"), "", "version"),
+)
+_BY_OPTION: Final = {option: report for report in REPORTS for option in report.options}
+_LONG: Final = {option: names[-1] for names, _, _ in MODIFIERS for option in names}
+_FLAGS: Final = frozenset(names[-1] for names, argument, _ in MODIFIERS if not argument)
+
+
+class UsageError(Exception):
+    """The command line makes no sense; the text says why."""
+
+
+@dataclass(slots=True)
+class Request:
+    """What a command line asks for."""
+
+    report: Report | None = None  # none: totals, or the log files
+    flags: set[str] = field(default_factory=set)
+    input: str = ""
+    nodes: set[bytes] = field(default_factory=set)
+    start: int | None = None
+    end: int | None = None
+    escape: Escape = Escape.TTY
+    timeout_s: int = EOE_TIMEOUT_S
+    by: str = ""
+    top: int | None = None
+    success: bool | None = None
+
+    def asks(self, flag: str) -> bool:
+        """Say whether a flag is there, by its long name."""
+        return flag in self.flags
+
+    @property
+    def prefix(self) -> str:
+        """What titles of summaries begin with."""
+        return "" if self.success is None else "Success " if self.success else "Failed "
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run aureport with `arguments`, the process's own by default; return the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    output = sys.stdout.buffer
+    use_locale()
+    try:
+        request = parse(words)
+        if request.asks("--help"):
+            output.write(usage().encode())
+            return DONE
+        if request.asks("--version"):
+            output.write(f"aureport version {__version__}\n".encode())
+            return DONE
+        status = _Run(request, output.write).run()
+        output.flush()
+        return status
+    except UsageError as error:
+        sys.stderr.write(f"{error}\n")
+        output.write(usage().encode())
+        return FAILED
+    except AuditError as error:
+        output.flush()
+        sys.stderr.write(f"aureport: {error}\n")
+        return FAILED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def usage() -> str:
+    """Return the help: all options."""
+    rows = [(", ".join(report.options), report.about) for report in REPORTS]
+    rows += [
+        (" ".join((", ".join(names), argument)).rstrip(), about)
+        for names, argument, about in MODIFIERS
+    ]
+    lines = "".join(f"  {left:<34} {about}\n" for left, about in rows)
+    return f"usage: aureport [options]\n{lines}Without a report: totals of all.\n"
+
+
+def parse(words: list[str]) -> Request:
+    """Return what a command line asks for; raises UsageError."""
+    request = Request()
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        name = _LONG.get(word)
+        if word in _BY_OPTION:
+            if request.report is not None or request.asks("--log"):
+                raise UsageError("Error - only one report can be specified")
+            request.report = _BY_OPTION[word]
+        elif name in _FLAGS:
+            if name == "--log" and request.report is not None:
+                raise UsageError("Error - only one report can be specified")
+            request.flags.add(name)
+            if name in ("--failed", "--success"):
+                request.success = name == "--success"
+        elif name is not None:
+            _take_argument(request, name, word, rest)
+        else:
+            raise UsageError(f"{word} is an unsupported option")
+    _check(request)
+    return request
+
+
+def _take_argument(request: Request, name: str, word: str, rest: list[str]) -> None:
+    if name in ("--start", "--end"):
+        when = [rest.pop(0) for _ in range(2) if rest and is_time_word(rest[0])]
+        if not when:
+            raise UsageError(f"{word} requires either date and/or time")
+        now = time.time()
+        try:
+            if name == "--start":
+                request.start = start_time(when, now, _booted(now))
+            else:
+                request.end = end_time(when, now, _booted(now))
+        except AuditError as error:
+            raise UsageError(f"{word}: {error}") from error
+        return
+    if not rest or rest[0].startswith("-"):
+        raise UsageError(f"Argument is required for {word}")
+    value = rest.pop(0)
+    if name == "--input":
+        request.input = value
+    elif name == "--node":
+        request.nodes.add(os.fsencode(value))
+    elif name == "--escape":
+        request.escape = Escape(_one_of(word, value, Escape))
+    elif name == "--by":
+        request.by = _one_of(word, value, PERIODS)
+    elif name == "--top":
+        request.top = _number(word, value, 1)
+    else:
+        request.timeout_s = _number(word, value, 1)
+
+
+def _one_of(word: str, value: str, allowed: Iterable[str]) -> str:
+    if value not in list(allowed):
+        raise UsageError(f"{word} {value}: allowed are {', '.join(allowed)}")
+    return value
+
+
+def _number(word: str, value: str, least: int) -> int:
+    if not (value.isascii() and value.isdecimal() and least <= int(value) < 10**9):
+        raise UsageError(f"{word} {value}: a number from {least} is needed")
+    return int(value)
+
+
+def _check(request: Request) -> None:
+    if request.by or request.top:
+        request.flags.add("--summary")
+        if request.report is None:
+            raise UsageError("--by and --top need a report, for example -x")
+    if request.asks("--json") and request.asks("--csv"):
+        raise UsageError("--json and --csv exclude each other")
+
+
+def _booted(now: float) -> float:
+    return now - time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class _Run:
+    """One report, from the log to the output."""
+
+    def __init__(self, request: Request, write: Callable[[bytes], object]) -> None:
+        self._request = request
+        self._write = write
+        names = local_names() if request.asks("--interpret") else Names()
+        self._show = Show(names, request.asks("--interpret"), request.escape)
+        self._filter = Filter(
+            request.start,
+            request.end,
+            frozenset(request.nodes),
+            request.success,
+            without_types(
+                config=request.asks("--no-config"),
+                adding=request.asks("--delete"),
+                deleting=request.asks("--add"),
+            ),
+        )
+
+    def run(self) -> int:
+        """Print what was asked for; return the exit status. Raises LogError."""
+        request, report = self._request, self._request.report
+        summary = None if report is None else report.summary
+        if request.asks("--summary") and (
+            request.asks("--log") or (report is not None and summary is None)
+        ):
+            sys.stderr.write("Unimplemented option\n")
+            self._write(f"\n{request.prefix}".encode())
+            return FAILED
+        files = self._files()
+        if request.asks("--log"):
+            return self._logs(files)
+        if report is None:
+            return self._totals(files)
+        if request.asks("--summary") and summary is not None:
+            return self._summary(summary, report.without, files)
+        return self._list(report, files)
+
+    def _list(self, report: Report, files: list[LogFile]) -> int:
+        if not self._for_programs:
+            self._write(text.list_head(report))
+        else:
+            self._write_names(list(self._export.list_names(report)))
+        count = 0
+        for columns in self._columns(files, report.list_columns, report.without):
+            if self._for_programs:
+                rows = list(self._export.list_rows(report, columns, self._show))
+                count += len(rows)
+                self._write_rows(self._export.list_names(report), rows)
+            else:
+                lines = list(text.list_rows(report, columns, self._show, count))
+                count += len(lines)
+                self._write(b"".join(lines))
+        if not self._for_programs:
+            self._write(b"" if count else text.NOTHING)
+        return DONE if count else FAILED
+
+    def _summary(self, summary: Summary, without: frozenset[int], files: list[LogFile]) -> int:
+        request = self._request
+        if not self._for_programs:
+            self._write(text.summary_head(summary, request.prefix, request.by))
+        tally = Tally(summary, request.by)
+        for columns in self._columns(files, summary.needs, without):
+            tally.add(columns)
+        rows = tally.rows(self._show, request.top)
+        if self._for_programs:
+            names = self._export.summary_names(summary, request.by)
+            self._write_names(list(names))
+            self._write_rows(
+                names, self._export.summary_rows(summary, rows, self._show, request.by)
+            )
+            return DONE
+        self._write(b"".join(text.summary_rows(rows)) if rows else text.NOTHING)
+        return DONE
+
+    def _totals(self, files: list[LogFile]) -> int:
+        whole, totals = Range(), Totals()
+        for columns in self._columns(files, Totals.NEEDS, TOTALS_WITHOUT, whole):
+            totals.add(columns)
+        rows = totals.rows()
+        if self._for_programs:
+            times = [whole.first and self._export.iso_time(whole.first),
+                     whole.last and self._export.iso_time(whole.last)]  # fmt: skip
+            names = ("first", "last", *(what for what, _ in rows))
+            self._write_names(list(names))
+            self._write_rows(names, [[*times, *(count for _, count in rows)]])
+            return DONE
+        first = whole.first or b"0.000:0"
+        last = whole.last or b"0.000:0"
+        show, request = self._show, self._request
+        start, end = show.when(first), show.exactly(last)
+        if request.start is not None:
+            start = text.shown_second(request.start)
+        if request.end is not None:
+            end = text.shown_second(request.end)
+        logs = (show.exactly(first), show.exactly(last))
+        self._write(text.totals(request.prefix, logs, (start, end), rows))
+        return DONE
+
+    def _logs(self, files: list[LogFile]) -> int:
+        names = ("file", "first", "last")
+        if self._for_programs:
+            self._write_names(list(names))
+        else:
+            self._write(text.LOG_HEAD)
+        for file in files:
+            whole = Range()
+            for columns in self._columns([file], frozenset({"type"}), whole=whole):
+                del columns
+            if self._for_programs:
+                times = [one and self._export.iso_time(one) for one in (whole.first, whole.last)]
+                self._write_rows(names, [[file.path, *times]])
+            else:
+                self._write(text.log_row(file.path, whole.first, whole.last, self._show))
+        return DONE
+
+    def _columns(
+        self,
+        files: list[LogFile],
+        wanted: frozenset[str],
+        without: frozenset[int] = frozenset(),
+        whole: Range | None = None,
+    ) -> Iterator[Columns]:
+        """Give the columns of the events that are asked for."""
+        scanner = Scanner(wanted | self._filter.needs, self._request.timeout_s, without)
+        for block in blocks(chunks(files)):
+            columns = scanner.columns(block)
+            if whole is not None:
+                whole.add(columns)
+            yield self._filter.passed(columns)
+        if scanner.malformed and self._request.asks("--debug"):
+            sys.stderr.write(f"{scanner.malformed} lines have no record in them\n")
+        if scanner.left_out:
+            sys.stderr.write(
+                f"NOTE - {scanner.left_out} USER_AVC events are not in this report: see aureport -a\n"
+            )
+
+    def _files(self) -> list[LogFile]:
+        """Open what is to be read; raises LogError."""
+        request = self._request
+        files = opened(request.input, logs_even_if_piped=request.asks("--input-logs"))
+        whole = request.report is None  # totals tell the range of all
+        return files if whole else reader.from_time(files, request.start)
+
+    @property
+    def _for_programs(self) -> bool:
+        return self._request.asks("--json") or self._request.asks("--csv")
+
+    @cached_property
+    def _export(self) -> ModuleType:
+        from auditd_py.report import export  # json and csv are not needed for texts
+
+        return export
+
+    def _write_names(self, names: list[str]) -> None:
+        if self._request.asks("--csv"):
+            self._write(b"".join(self._export.csv_lines([names])))
+
+    def _write_rows(self, names: tuple[str, ...], rows: Iterable[list[Any]]) -> None:
+        if self._request.asks("--csv"):
+            lines = self._export.csv_lines(rows)
+        else:
+            lines = self._export.json_lines(names, rows)
+        self._write(b"".join(lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Reports: what happened in a log, listed and counted (aureport, aulast, aulastlog)."""

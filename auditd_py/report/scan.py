@@ -1,0 +1,391 @@
+"""Reads the columns of events from a log. HOT: 3 to 8 ns a byte (benchmarks/search.py).
+
+Most lines of a log are of system calls, and look alike. Expressions over a whole block take the
+columns out of them, only those that are wanted. A line that looks otherwise, and with it its
+event, is read field by field (search/subject.py). Both ways give the same; a test holds them
+together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import chain, islice
+from operator import itemgetter, le
+from typing import TYPE_CHECKING, Any, Final
+
+from auditd_py.errors import WireError
+from auditd_py.record.event import EOE_TIMEOUT_S, Event, ends_event
+from auditd_py.record.fields import decoded, from_hex, names_of
+from auditd_py.record.record import parse_record
+from auditd_py.report.columns import NAMES, Columns, Value, time_of
+from auditd_py.search.subject import Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from auditd_py.record.record import Record
+
+    Key = bytes | tuple[bytes, bytes]  # the stamp, or node and stamp where lines have nodes
+
+ALL: Final = frozenset(NAMES)
+_own_label = re.compile(rb" subj=([^ \x1d]+)").search
+_MOST_KNOWN: Final = 100_000  # values remembered of one column
+
+_TEXT: Final = rb"\"[^\"\n]*\"|[0-9A-F]+|\(null\)"
+# the fields of a SYSCALL record in the kernel's order: column, and what they look like; `<`
+# begins what is taken if the column is wanted
+_CALL_FIELDS: Final = (
+    ("arch", rb" arch=<[0-9a-f]{1,8})"),
+    ("syscall", rb" syscall=<\d{1,9})(?: per=[0-9a-f]+)?"),
+    ("success", rb"(?: success=<yes|no) exit=-?\d+)?"),
+    ("", rb" a0=[0-9a-f]+ a1=[0-9a-f]+ a2=[0-9a-f]+ a3=[0-9a-f]+ items=\d+ ppid=\d+"),
+    ("pid", rb" pid=<\d{1,10})"),
+    ("auid", rb" auid=<\d{1,10})"),
+    ("", rb" uid=\d+ gid=\d+ euid=\d+ suid=\d+ fsuid=\d+ egid=\d+ sgid=\d+ fsgid=\d+"),
+    ("terminal", rb" tty=<[^ \n\x1d]+)"),
+    ("session", rb" ses=<\d{1,10})"),
+    ("comm", rb" comm=<" + _TEXT + rb")"),
+    ("exe", rb" exe=<" + _TEXT + rb")"),
+    ("keys", rb"(?: subj=[^ \n\x1d]+)? key=<" + _TEXT + rb")(?=[\x1d\n])"),
+    ("auid_name", rb"(?:\x1d(?:[^ \n]+ )*?AUID=<\"[^\"\n]*\"|[0-9A-F]+))?"),
+)
+_CALL_COLUMNS: Final = frozenset(name for name, _ in _CALL_FIELDS if name)
+_HEAD: Final = rb" msg=audit\(<[^)\n]*)\):"
+_STRICT_HEAD: Final = rb" msg=audit\(<\d{10}\.\d{3}:\d{1,18})\):"
+_PATH_FIELDS: Final = (
+    rb" item=\d+ name=(" + _TEXT + rb") (?:inode=\d+ dev=[^ \n]+ mode=\d+ ouid=\d+ ogid=\d+ "
+    rb"rdev=[^ \n]+ )?nametype=([A-Z]+)(?= cap_|[\x1d\n])"
+)
+# records that have nothing for any column
+_SILENT: Final = (b"CWD", b"PROCTITLE", b"EXECVE", b"EOE", b"BPRM_FCAPS", b"CAPSET", b"MMAP",
+                  b"FD_PAIR", b"OBJ_PID")  # fmt: skip
+_SYSCALL: Final = 1300
+# records that are there because a call's is
+_DETAILS: Final = frozenset(
+    {1300, 1302, 1306, 1307, 1309, 1317, 1318, 1320, 1321, 1322, 1323, 1327}
+)
+
+
+class Scanner:
+    """Reads the wanted columns, block by block.
+
+    `wanted` are names of columns; `node` and `stamp` are there always. Events that have nothing
+    in the wanted columns may be left out, and those with a record of a type in `without`, none of
+    which may be a call's. `malformed` counts lines with no record in them, `left_out` events.
+    """
+
+    def __init__(
+        self,
+        wanted: frozenset[str] = ALL,
+        timeout_s: int = EOE_TIMEOUT_S,
+        without: frozenset[int] = frozenset(),
+    ) -> None:
+        self.malformed = 0
+        self.left_out = 0
+        self._without = without
+        self._wanted = wanted | {"node", "stamp"}
+        self._timeout_s = timeout_s
+        self._with_nodes = _expressions(wanted, nodes=True)
+        self._without_nodes = _expressions(wanted, nodes=False)
+        self._readers = {name: _Reader(read) for name, read in _READ.items()}
+
+    def columns(self, block: bytes) -> Columns:
+        """Return the events of a block (see blocks.py), in the order in which they were over."""
+        look = self._with_nodes if b"\nnode=" in block else self._without_nodes
+        calls = look.calls.findall(block) if look.calls else []
+        paths = look.paths.findall(block) if look.paths else []
+        call_keys = list(map(look.key, calls))
+        path_keys = list(map(look.key, paths))
+        records = self._odd(look, block)
+        strange = _not_alike(look, block, call_keys, path_keys)
+        if look.all_events:
+            strange |= set(look.heads.findall(block)).difference(call_keys, records)
+        unusual = strange | records.keys()
+        if strange or not (unusual.isdisjoint(call_keys) and unusual.isdisjoint(path_keys)):
+            records = self._records(look.lines.finditer(block), look, unusual)
+        if unusual:
+            calls = [call for call in calls if look.key(call) not in unusual]
+            paths = [path for path in paths if look.key(path) not in unusual]
+        found = self._plain(look, calls, paths)
+        alone = set()
+        for key, of_event in records.items():
+            if self._without and any(one.type_number in self._without for one in of_event):
+                self.left_out += 1
+                continue
+            self._add(found, of_event)
+            if ends_event(of_event[0].type_name):
+                alone.add(key)
+        return self._in_order(found, look, block, alone, begun=bool(records))
+
+    def _odd(self, look: _Expressions, block: bytes) -> dict[Key, list[Record]]:
+        return self._records(look.odd.finditer(block), look, None)
+
+    def _records(
+        self, lines: Iterable[re.Match[bytes]], look: _Expressions, keys: set[Key] | None
+    ) -> dict[Key, list[Record]]:
+        """Return the records in lines by their event; all, or those of some events."""
+        records: dict[Key, list[Record]] = {}
+        for line in lines:
+            key = look.key(line.groups(b""))
+            if keys is None or key in keys:
+                try:
+                    record = parse_record(line[0][1:])
+                except WireError:
+                    self.malformed += 1
+                else:
+                    records.setdefault(key, []).append(record)
+        return records
+
+    def _plain(
+        self, look: _Expressions, calls: list[tuple[bytes, ...]], paths: list[tuple[bytes, ...]]
+    ) -> Columns:
+        """Return the columns of what was read with expressions."""
+        found = Columns()
+        raw = dict(zip(look.call_columns, zip(*calls, strict=True), strict=False))
+        files: dict[Key, list[tuple[bytes, bytes]]] = {}
+        decode = self._readers["exe"].__getitem__
+        for path in paths:
+            files.setdefault(look.key(path), []).append((decode(path[-2]), path[-1]))
+        keys: list[Key] = list(map(look.key, calls))
+        if files:
+            found.files = [tuple(files.pop(key, ())) for key in keys]
+            keys += files  # what is left has no call
+            found.files += map(tuple, files.values())
+        if look.nodes:
+            found.node = [node or None for node, _ in keys]  # type: ignore[misc]
+            found.stamp = [stamp for _, stamp in keys]  # type: ignore[misc]
+        else:
+            found.node = [None] * len(keys)
+            found.stamp = keys  # type: ignore[assignment]
+        rest = len(keys) - len(calls)
+        for name in self._wanted - {"node", "stamp", "files" if files or found.files else ""}:
+            nothing = _NOTHING.get(name)
+            if name in raw:
+                column = list(map(self._readers[name].__getitem__, raw[name]))
+                column += [nothing] * rest
+            else:
+                column = [_OF_CALL.get(name, nothing)] * len(calls) + [nothing] * rest
+            setattr(found, name, column)
+        return found
+
+    def _add(self, found: Columns, records: list[Record]) -> None:
+        """Add an event that was read field by field."""
+        subject = Subject(Event(records))
+        found.node.append(records[0].node)
+        found.stamp.append(b"%d.%03d:%d" % records[0].key[1:])
+        for name in self._wanted - {"node", "stamp"}:
+            found.column(name).append(_OF_SUBJECT[name](subject))
+
+    def _in_order(
+        self, found: Columns, look: _Expressions, block: bytes, alone: set[Key], *, begun: bool
+    ) -> Columns:
+        """Return the events in the order in which they were over.
+
+        `begun` says that they are not in the order in which they began.
+        """
+        if not begun and not look.nodes and all(map(le, found.stamp, islice(found.stamp, 1, None))):
+            return found
+        keys: list[Any] = list(found.stamp)
+        if look.nodes:
+            keys = [(node or b"", stamp) for node, stamp in zip(found.node, keys, strict=True)]
+        places = {key: place for place, key in enumerate(keys)}
+        order = [places[key] for key in dict.fromkeys(look.heads.findall(block)) if key in places]
+        if len(order) < len(keys):  # a stamp that is written otherwise: 1.5 for 1.005
+            order += sorted(set(range(len(keys))).difference(order))
+        return found.picked(
+            _over([(found.node[p], time_of(found.stamp[p]), keys[p] in alone, p) for p in order],
+                  self._timeout_s)
+        )  # fmt: skip
+
+
+def _over(
+    events: list[tuple[bytes | None, tuple[int, int, int], bool, int]], timeout_s: int
+) -> list[int]:
+    """Return the places of events in the order in which the assembler gives them."""
+    open_events: dict[bytes | None, list[tuple[tuple[int, int, int], int, bool]]] = {}
+    over: list[int] = []
+    for begun, (node, time, alone, _) in enumerate(events):
+        heap = open_events.setdefault(node, [])
+        latest = time[0] - timeout_s
+        while heap and (heap[0][0][0] <= latest or heap[0][2]):
+            over.append(heappop(heap)[1])
+        heappush(heap, (time, begun, alone))
+    over += [begun for _, begun, _ in sorted(chain.from_iterable(open_events.values()))]
+    return [events[begun][3] for begun in over]
+
+
+@dataclass(slots=True)
+class _Expressions:
+    """What finds things in a block."""
+
+    nodes: bool
+    key: Callable[[Any], Any]
+    calls: re.Pattern[bytes] | None
+    call_columns: list[str]
+    paths: re.Pattern[bytes] | None
+    odd: re.Pattern[bytes]
+    lines: re.Pattern[bytes]
+    heads: re.Pattern[bytes]
+    call_heads: re.Pattern[bytes]
+    path_heads: re.Pattern[bytes]
+    all_events: bool
+
+
+def _expressions(wanted: frozenset[str], *, nodes: bool) -> _Expressions:
+    node = rb"\n(?:node=([^ \n]+) )?" if nodes else rb"\n"
+    head, strict = (part.replace(b"<", b"(") for part in (_HEAD, _STRICT_HEAD))
+    silent = list(_SILENT)
+    columns = [name for name, _ in _CALL_FIELDS if name in wanted]
+    fields = b"".join(
+        part.replace(b"<", b"(" if name in wanted else b"(?:") for name, part in _CALL_FIELDS
+    )
+    calls = paths = None
+    if columns or "type" in wanted or "types" in wanted:
+        calls = re.compile(node + b"type=SYSCALL" + strict + fields + b"()")
+    silent.append(b"SYSCALL")
+    if "files" in wanted:
+        paths = re.compile(node + b"type=PATH" + strict + _PATH_FIELDS)
+    silent.append(b"PATH")
+    if not wanted & {"files", "host"}:
+        silent.append(b"SOCKADDR")
+    no_node = b"(?:node=[^ \n]+ )?" if nodes else b""
+    no_detail = b"(?!" + no_node + b"type=(?:" + b"|".join(silent) + rb") msg=audit\()"
+    end = rb"[^\n]*"
+    return _Expressions(
+        nodes,
+        itemgetter(0, 1) if nodes else itemgetter(0),
+        calls,
+        [*(["node"] if nodes else []), "stamp", *columns],
+        paths,
+        re.compile(rb"\n" + no_detail + node[2:] + rb"[^\n]*?audit\(([^)\n]*)\)" + end),
+        re.compile(node + rb"[^\n]*?audit\(([^)\n]*)\)" + end),
+        re.compile(node + rb"[^\n]*?audit\(([^)\n]*)\)"),
+        re.compile(node + b"type=SYSCALL" + head),
+        re.compile(node + b"type=PATH" + head),
+        bool(wanted & {"type", "types"}),
+    )
+
+
+def _not_alike(
+    look: _Expressions, block: bytes, call_keys: list[Any], path_keys: list[Any]
+) -> set[Any]:
+    """Return the events that the expressions did not read, or not alone."""
+    unusual: set[Any] = set()
+    known = set(call_keys)
+    if look.calls:
+        if len(known) < len(call_keys):
+            unusual |= _repeated(call_keys)
+        if block.count(b"type=SYSCALL ") != len(call_keys):
+            unusual.update(set(look.call_heads.findall(block)) - known)
+    if look.paths and block.count(b"type=PATH ") != len(path_keys):
+        unread = Counter(look.path_heads.findall(block))
+        unread.subtract(path_keys)
+        unusual.update(key for key, count in unread.items() if count)
+    return unusual
+
+
+def _repeated(keys: list[Any]) -> set[Any]:
+    return {key for key, count in Counter(keys).items() if count > 1}
+
+
+class _Reader(dict[Any, Any]):
+    """What values of a column stand for, each read once."""
+
+    def __init__(self, read: Callable[[bytes], Any]) -> None:
+        super().__init__()
+        self._read = read
+
+    def __missing__(self, value: bytes) -> Value:
+        if len(self) > _MOST_KNOWN:
+            self.clear()
+        found = self[value] = self._read(value)
+        return found
+
+
+def _keys(value: bytes) -> tuple[bytes, ...]:
+    if value == b"(null)":
+        return ()
+    raw = None if value[:1] == b'"' else from_hex(value)
+    return (decoded(value),) if raw is None else tuple(raw.split(b"\x01"))
+
+
+# how the columns of a call's record are read, from bytes that may be empty
+_READ: Final[dict[str, Callable[[bytes], Any]]] = {
+    "arch": lambda value: int(value, 16),
+    "syscall": int,
+    "success": {b"yes": True, b"no": False}.get,
+    "pid": int,
+    "auid": int,
+    "terminal": bytes,
+    "session": int,
+    "comm": decoded,
+    "exe": decoded,
+    "keys": _keys,
+    "auid_name": lambda value: names_of(b"AUID=" + value).get(b"auid"),
+}
+# what columns hold where nothing is said, if not None; and in plain events of calls
+_NOTHING: Final = {"keys": (), "files": (), "accesses": (), "types": (), "type": b""}
+_OF_CALL: Final = {"type": b"SYSCALL", "types": (_SYSCALL,)}
+
+
+def _type(subject: Subject) -> bytes:
+    for record in subject.records:
+        number = record.type_number
+        if number == _SYSCALL or number not in _DETAILS:
+            return record.type_name
+    return subject.records[0].type_name
+
+
+def _types(subject: Subject) -> tuple[int, ...]:
+    types = subject.type_numbers
+    return tuple(number for number in types if number == _SYSCALL or number not in _DETAILS)
+
+
+def _auid_name(subject: Subject) -> bytes | None:
+    for record in subject.records:
+        name = names_of(record.enriched).get(b"auid")
+        if name is not None:
+            return name
+    return None
+
+
+def _accesses(subject: Subject) -> tuple[tuple[bytes | None, ...], ...]:
+    """Return decisions. The subject of a program's is the program's own, as the C tool has it."""
+    asked = any(record.type_name == b"USER_AVC" for record in subject.records)
+    own = _own_label(subject.records[0].text) if asked else None
+    return tuple(
+        (
+            (own[1] if own else None) if asked else one.subject,
+            one.tclass,
+            one.permissions.replace(b",", b" "),
+            one.object,
+            one.result,
+        )
+        for one in subject.accesses
+    )
+
+
+_OF_SUBJECT: Final[dict[str, Callable[[Subject], Any]]] = {
+    "type": _type,
+    "types": _types,
+    "success": lambda found: found.success,
+    "auid": lambda found: found.auid,
+    "auid_name": _auid_name,
+    "pid": lambda found: found.pid,
+    "syscall": lambda found: found.syscall,
+    "arch": lambda found: found.arch,
+    "exe": lambda found: found.exe,
+    "comm": lambda found: found.comm,
+    "terminal": lambda found: found.terminal,
+    "host": lambda found: found.host,
+    "acct": lambda found: found.acct,
+    "uid": lambda found: found.uid if found.syscall is None else None,
+    "session": lambda found: found.ses,
+    "keys": lambda found: tuple(found.keys),
+    "files": lambda found: tuple((file.name, file.nametype) for file in found.files),
+    "accesses": _accesses,
+    "data": lambda found: found.data,
+}
