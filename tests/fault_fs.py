@@ -2,7 +2,7 @@
 
 It shows the folder BACKING at PLACE. What the file MODE_FILE says happens to every write, flush,
 create and rename: `ok`, the name of an errno like EIO or EDQUOT, or `block`, which makes them
-wait until it says something else. With `flush ` before it, it happens to flushes alone.
+wait until it says something else.
 """
 
 from __future__ import annotations
@@ -27,17 +27,11 @@ class FaultFs(mfusepy.Operations):  # type: ignore[misc]  # it has no types
     def _real(self, path: str) -> str:
         return self._backing + path
 
-    def _fail(self, *, flush: bool = False) -> None:
-        while (mode := self._at_present(flush)) == "block":
+    def _fail(self) -> None:
+        while (mode := self._mode.read_text()) == "block":
             time.sleep(0.01)
         if mode != "ok":
             raise mfusepy.FuseOSError(getattr(errno, mode))
-
-    def _at_present(self, flush: bool) -> str:
-        mode = self._mode.read_text()
-        if mode.startswith("flush "):
-            return mode.removeprefix("flush ") if flush else "ok"
-        return mode
 
     def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
         found = os.lstat(self._real(path))
@@ -71,7 +65,7 @@ class FaultFs(mfusepy.Operations):  # type: ignore[misc]  # it has no types
         return os.pwrite(fh, data, offset)
 
     def fsync(self, path: str, datasync: int, fh: int) -> int:
-        self._fail(flush=True)
+        self._fail()
         os.fsync(fh)
         return 0
 

@@ -7,7 +7,6 @@ does what audisp-remote.conf says about whatever happens.
 from __future__ import annotations
 
 import os
-import selectors
 import signal
 import sys
 import time
@@ -20,7 +19,6 @@ from auditd_py.plugins.remote_actions import Actions, Verdict, given_up
 from auditd_py.plugins.remote_link import Link, State
 from auditd_py.plugins.remote_report import Counts, report, write_report
 from auditd_py.plugins.remote_store import FileQueue
-from auditd_py.plugins.remote_sync import Syncer
 from auditd_py.plugins.remote_tls import wrapping
 from auditd_py.plugins.system_log import teller
 from auditd_py.remote.frame import fits
@@ -83,7 +81,6 @@ class Forwarder:
         self._actions = Actions(config, tell)
         self._window = Window(config.window, given_up(config))
         self._queue = MemoryQueue(config.queue_depth, os.urandom(STREAM_SIZE))
-        self._syncer: Syncer | None = None
         self._stopping = False
         self._reached = False  # a server, ever
         self._up = False
@@ -146,10 +143,6 @@ class Forwarder:
 
     def _turn(self) -> None:
         """Look at the connection, and send what goes."""
-        try:
-            self._queue.catch_up()
-        except LogError as error:
-            self._queue_failed(error)
         now = time.monotonic()
         link = self._link
         link.turn(now, self.config.max_time_per_record)
@@ -388,18 +381,12 @@ class Forwarder:
         config = self.config
         if config.mode is not Mode.FORWARD:
             return
-        syncer = Syncer() if config.queue_sync else None
         try:
-            queue = FileQueue(
-                config.queue_file, config.queue_depth, sync=config.queue_sync, syncer=syncer
-            )
+            queue = FileQueue(config.queue_file, config.queue_depth, sync=config.queue_sync)
         except LogError as error:
             self._do(Trouble.QUEUE_ERROR, str(error))
             return
         self._queue = queue
-        if syncer is not None:
-            self._syncer = syncer
-            self._source.selector.register(syncer.wake, selectors.EVENT_READ, lambda _mask: None)
         for note in queue.notes:
             self._tell(note)
 
@@ -408,9 +395,6 @@ class Forwarder:
         if isinstance(self._queue, FileQueue):
             broken = self._queue
             self._queue = broken.in_memory()
-            if self._syncer is not None:
-                self._source.selector.unregister(self._syncer.wake)
-                self._syncer = None
             broken.close()
         self._do(Trouble.QUEUE_ERROR, f"{error}; records wait in memory")
 

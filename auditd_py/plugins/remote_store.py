@@ -6,7 +6,6 @@ import errno
 import fcntl
 import os
 import stat
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from auditd_py.errors import LogError, WireError
@@ -15,7 +14,6 @@ from auditd_py.remote.store import MAGIC, Found, Ring, capacity, is_old, old_tex
 from auditd_py.remote.stream import STREAM_SIZE
 
 if TYPE_CHECKING:
-    from auditd_py.plugins.remote_sync import Syncer
     from auditd_py.remote.store import Write
 
 _FLAGS: Final = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -25,20 +23,15 @@ class FileQueue(MemoryQueue):
     """A queue whose records are on disk before they can be taken, and until they are released.
 
     What it holds is in memory as well: the file is read when the program starts, and never else.
-    `notes` say what was found in the file. With `sync`, each batch survives also a power cut: it
-    can be taken when it is forced to disk, by `syncer` if there is one, which the queue closes.
+    `notes` say what was found in the file. With `sync`, each batch survives also a power cut.
     """
 
-    def __init__(
-        self, path: str, depth: int, *, sync: bool = True, syncer: Syncer | None = None
-    ) -> None:
+    def __init__(self, path: str, depth: int, *, sync: bool = True) -> None:
         """Open or make the file; raises LogError if that cannot be done."""
         super().__init__(depth, os.urandom(STREAM_SIZE))
         self.notes: list[str] = []
         self._path = path
         self._sync = sync
-        self._syncer = syncer
-        self._syncing = self._unsynced = 0  # the newest records: being forced to disk, not yet
         self._ring = Ring(capacity(depth))
         self._fd = -1
         try:
@@ -59,29 +52,8 @@ class FileQueue(MemoryQueue):
         taken, writes = self._ring.put(texts[:room])
         surplus = len(texts) - taken
         super().put(texts[:taken])
-        self._write(writes, sync=self._sync and self._syncer is None)
-        if self._sync and self._syncer is not None:
-            self._unsynced += taken
-            self.catch_up()
+        self._write(writes, sync=self._sync)
         return surplus
-
-    @property
-    def untaken(self) -> int:
-        """See MemoryQueue."""
-        return super().untaken - self._syncing - self._unsynced
-
-    def catch_up(self) -> None:
-        """See MemoryQueue. Raises LogError if they are not on disk; then they are in memory."""
-        if self._syncer is None:
-            return
-        try:
-            if self._syncer.over():
-                self._syncing = 0
-        except OSError as error:
-            raise self._failure(error) from error
-        if self._unsynced and not self._syncer.busy:
-            self._syncing, self._unsynced = self._unsynced, 0
-            self._syncer.begin(self._fd)
 
     def release(self, amount: int) -> None:
         """See MemoryQueue. A power cut may bring the records back: they are sent again then."""
@@ -103,13 +75,7 @@ class FileQueue(MemoryQueue):
 
     def close(self) -> None:
         """Close the file."""
-        if self._syncer is not None:
-            self._syncer.close()
-            self._syncer = None
         if self._fd >= 0:
-            if self._unsynced:
-                with suppress(OSError):
-                    os.fdatasync(self._fd)
             os.close(self._fd)
             self._fd = -1
 

@@ -41,7 +41,7 @@ class MemoryQueue:
     def take(self, amount: int) -> list[bytes]:
         """Return the next records to send, at most `amount`."""
         texts = self._texts
-        found = [texts.popleft() for _ in range(min(amount, self.untaken))]
+        found = [texts.popleft() for _ in range(min(amount, len(texts)))]
         self._taken += len(found)
         return found
 
@@ -57,9 +57,6 @@ class MemoryQueue:
     def rename(self, stream: bytes) -> None:
         """Count from now on in another stream."""
         self.stream = stream
-
-    def catch_up(self) -> None:
-        """Have what reached the disk since be taken: here nothing waits for one."""
 
     def close(self) -> None:
         """Do nothing: a queue on disk has a file to close."""

@@ -14,14 +14,12 @@ import pytest
 
 from auditd_py.errors import LogError
 from auditd_py.plugins.remote_store import FileQueue
-from tests.plugins.test_remote import Server, configure, forward, line, said, serve, state
+from tests.plugins.test_remote import Server, configure, forward, line, said, serve
 from tests.programs import free_port, wait_for
 from tests.remote.test_store import old_file
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("root")
 __all__ = ["forward", "serve"]  # fixtures
@@ -257,55 +255,3 @@ class Feeder:
     def end(self) -> int:
         self._thread.join(10)
         return self._first + self.count
-
-
-@pytest.fixture
-def slow_disk(fault_fs, log_dir) -> Iterator[Path]:
-    """Give a folder on a disk whose flushes fault_fs can hold up, and nothing else."""
-    image, place = fault_fs.place / "disk.img", log_dir / "disk"
-    with image.open("wb") as file:
-        file.truncate(64 << 20)
-    place.mkdir()
-    for command in (
-        ["/sbin/mkfs.ext4", "-q", "-O", "^has_journal", str(image)],
-        ["mount", "-o", "loop", str(image), str(place)],
-    ):
-        subprocess.run(command, check=True, capture_output=True, timeout=30)
-    yield place
-    fault_fs.fail("ok")
-    subprocess.run(["umount", str(place)], check=True, timeout=30)
-
-
-@pytest.mark.slow
-def test_a_slow_disk_does_not_stop_it_reading_and_nothing_is_sent_before_it_is_safe(
-    fault_fs, slow_disk, serve, forward, tmp_path
-):
-    server = serve()
-    plugin = forward(server, mode="forward", queue_file=slow_disk / "q", queue_depth=20_000)
-    plugin.send(line(0))
-    server.has(1)
-    fault_fs.fail("flush block")
-    plugin.send(*lines(1, 20_000))  # several times what a socket holds
-    wait_for(lambda: state(plugin, tmp_path)["records taken"] == "20000", "all is read")
-    assert len(server.texts) == 1
-    fault_fs.fail("ok")
-    server.has(20_000)
-    assert plugin.finish() == (0, "")
-
-
-@pytest.mark.slow
-def test_a_flush_that_fails_is_told_and_nothing_is_lost(fault_fs, serve, forward):
-    server = serve()
-    plugin = forward(
-        server, mode="forward", queue_file=fault_fs.place / "q", queue_error_action="syslog"
-    )
-    plugin.send(line(0))
-    server.has(1)
-    fault_fs.fail("flush EIO")
-    plugin.send(line(1))
-    said(plugin, "the queue cannot be used: ")
-    server.has(2)
-    fault_fs.fail("ok")
-    plugin.send(line(2))
-    server.has(3)
-    assert plugin.finish()[0] == 0
