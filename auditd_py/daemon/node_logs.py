@@ -54,12 +54,17 @@ class NodeLogs:
         folder = settings.node_dir
         if folder is not None:
             os.close(open_directory(os.path.join(folder, LOG)))
-        self.close()
+        same = self._settings is not None and self._settings.node_dir == folder
+        if same:
+            self._close_logs()
+        else:
+            self.close()
         self.suspended = self.failed = False
         self._settings = settings
         if folder is not None:
             self._space = SpaceWatch(settings.space_left, settings.admin_space_left)
-            self.positions = Positions(os.path.join(folder, "positions"), self._events.told)
+            if self.positions is None:
+                self.positions = Positions(os.path.join(folder, "positions"), self._events.told)
 
     def append(
         self, node: str, chunks: list[bytes], counts: list[int], origins: Mapping[int, Origin]
@@ -114,12 +119,15 @@ class NodeLogs:
 
     def close(self) -> None:
         """Flush and close all."""
-        for writer in self._writers.values():
-            _close(writer)
-        self._writers.clear()
+        self._close_logs()
         if self.positions is not None:
             self.positions.close()
             self.positions = None
+
+    def _close_logs(self) -> None:
+        for writer in self._writers.values():
+            _close(writer)
+        self._writers.clear()
 
     def _suspend(self) -> None:
         # what one may not do, none may: it is the same disk, and the same action

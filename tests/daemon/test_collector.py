@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
+import resource
 import signal
 import socket
 import struct
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -450,6 +452,41 @@ def test_a_disk_that_fails_a_node_is_answered_and_it_goes_on(fault_fs, collector
     lines = parse_log((nodes / "web1" / "audit.log").read_bytes())
     assert [line.serial for line in lines if line.type == "TEST"] == [1, 3]
     assert lines[1].text.endswith(" unwritten=1")
+
+
+def resident_kib(daemon: Auditd) -> int:
+    with open(f"/proc/{daemon.process.pid}/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
+
+
+@pytest.mark.slow
+def test_two_thousand_clients_take_little_and_the_silent_ones_hold_up_nobody(
+    collector, sender, port
+):
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    )
+    daemon = collector(tcp_max_per_addr=1024, tcp_listen_queue=1024)
+    first = sender()
+    first.send(0)
+    assert first.reply() == (ACK, 0, b"")
+    before = resident_kib(daemon)
+    with contextlib.ExitStack() as stack:
+        idle = []
+        for number in range(2000):
+            source = (f"127.0.1.{number % 4 + 1}", 0)
+            idle.append(socket.create_connection(("127.0.0.1", port), 10, source))
+            stack.callback(idle[-1].close)
+        wait_for(lambda: daemon.state()["total connections"] == "2001", "all are there")
+        for silent in idle[::10]:  # in the middle of a message
+            silent.sendall(message(text(1), 1)[:30])
+        started = time.monotonic()
+        for number in range(200):
+            first.send(number)
+            assert first.reply() == (ACK, number, b"")
+        assert time.monotonic() - started < 5
+        assert resident_kib(daemon) - before < 2000 * 20
+        assert len(clients(daemon).stdout.splitlines()) == 2002
 
 
 def clients(daemon: Auditd) -> subprocess.CompletedProcess[str]:

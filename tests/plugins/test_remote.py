@@ -15,6 +15,7 @@ import pytest
 from auditd_py.errors import WireError
 from auditd_py.remote.frame import FATAL, REPLY, encode
 from auditd_py.remote.receiver import DISK_ERROR, DISK_FULL, Receiver, ending
+from auditd_py.remote.stream import Position, answer, record_sum
 from tests.programs import free_port, wait_for
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Server:
         self.failures: list[str] = []
         self.peers: list[tuple[str, int]] = []
         self.answer: Callable[[object], bytes] = lambda batch: batch.written()  # type: ignore[attr-defined]
+        self.greeting: Callable[[bytes, int], bytes] = lambda _stream, _next: b""
+        self.hellos: list[tuple[bytes, int]] = []
         self.raw = b""
         self.plain = False
         self._context = context
@@ -84,7 +87,9 @@ class Server:
                 break
             batch = receiver.feed(data)
             if batch.hello:
-                client.sendall(batch.written())  # as the C daemon does
+                # by default as the C daemon does
+                self.hellos.append(batch.hello)
+                client.sendall(batch.greeting(self.greeting(*batch.hello)))
                 continue
             self.beats += len(batch._silent)
             replies = self.answer(batch)
@@ -507,3 +512,26 @@ def test_sigterm_ends_it_after_what_waits_is_sent(serve, forward):
     plugin.send(*[line(n) for n in range(1, 500)])
     assert plugin.terminate() == (0, "")
     server.has(500)
+
+
+def test_what_the_server_has_is_not_sent_again(serve, forward):
+    server = serve()
+    server.greeting = lambda _stream, _next: answer(Position(2, record_sum(line(1))))
+    plugin = forward(server)
+    plugin.send(line(0), line(1), line(2))
+    assert plugin.finish() == (0, "")
+    assert server.texts == [line(2)]
+
+
+@pytest.mark.parametrize("position", [Position(9), Position(2, 12345)])
+def test_where_another_counted_in_its_name_all_is_sent_in_another(serve, forward, position):
+    server = serve()
+    server.greeting = lambda _stream, _next: answer(
+        position if len(server.hellos) == 1 else Position()
+    )
+    plugin = forward(server)
+    plugin.send(line(0), line(1), line(2))
+    assert plugin.finish() == (0, "")
+    server.has(3)
+    (first, _), (second, _) = server.hellos
+    assert first != second

@@ -255,3 +255,24 @@ class Feeder:
     def end(self) -> int:
         self._thread.join(10)
         return self._first + self.count
+
+
+def test_numbers_and_the_name_of_the_stream_stay(tmp_path):
+    path = str(tmp_path / "q")
+    queue = FileQueue(path, 100)
+    name = queue.stream
+    assert (len(name), queue.first) == (16, 1)
+    queue.put([b"a", b"b", b"c"])
+    queue.take(2)
+    queue.release(2)
+    queue.close()
+    for depth in (100, 5000):  # the latter makes another file
+        queue = FileQueue(path, depth)
+        assert (queue.stream, queue.first, queue.next(0)) == (name, 3, b"c")
+        queue.close()
+    queue = FileQueue(path, 5000)
+    queue.rename(bytes(range(16)))
+    queue.close()
+    queue = FileQueue(path, 5000)
+    assert (queue.stream, queue.first) == (bytes(range(16)), 3)
+    queue.close()

@@ -246,3 +246,41 @@ def test_a_success_begins_anew():
 
 def test_one_attempt_is_one_attempt():
     assert Retry(1.0, 1, 5).failed(0) is None
+
+
+def test_nothing_is_sent_before_the_first_heartbeat_is_answered():
+    window = Window(8)
+    window.send(texts(1, 2, 3))
+    greeting = window.greet(b"hello")
+    assert Decoder().feed(greeting) == [(Kind.HEARTBEAT, 0, b"hello")]
+    assert (window.room, window.waiting) == (0, 1)
+    answers = window.receive(answer(greeting, text=b"welcome"))
+    assert answers == Answers(greeting=b"welcome")
+    assert window.release(2) == 2
+    assert sent(window.restart()) == texts(3)
+    assert window.room == 7
+
+
+@pytest.mark.parametrize("wrong", [encode(Kind.ACK, 1), encode(Kind.DISKFULL, 0)])
+def test_another_answer_to_the_first_heartbeat_is_an_error(wrong):
+    window = Window(8)
+    window.greet(b"hello")
+    assert window.receive(wrong).error is not None
+
+
+def test_in_order_only_the_first_refused_record_may_be_given_up():
+    window = Window(8, {Trouble.DISK_ERROR})
+    window.ordered = True
+    answers = window.receive(answer(window.send(texts(1, 2, 3)), Kind.DISKERROR, b"disk error"))
+    assert answers == Answers(1, 1, {Trouble.DISK_ERROR: "disk error"})
+    assert (window.refused, window.room, window.records) == (True, 0, 2)
+    assert sent(window.restart()) == texts(2, 3)
+
+
+def test_in_order_a_record_given_up_alone_stops_the_rest_too():
+    window = Window(8, {Trouble.DISK_ERROR})
+    window.ordered = True
+    window.receive(answer(window.send(texts(1)), Kind.DISKERROR))
+    assert (window.refused, window.room, window.records) == (True, 0, 0)
+    assert window.restart() == b""
+    assert window.room == 8
