@@ -40,6 +40,8 @@ if [ "$purpose" != run ]; then
     [ -e /usr/sbin/sendmail ] || [ -e /usr/lib/sendmail ] || need postfix
     # namespaces with a bad line between them (tests/link.py)
     command -v ip >/dev/null 2>&1 || [ -x /sbin/ip ] || need iproute2
+    # the checks of metrics and alert rules; its server is not started
+    command -v promtool >/dev/null 2>&1 || need prometheus
     command -v mkfs.ext4 >/dev/null 2>&1 || [ -x /sbin/mkfs.ext4 ] || need e2fsprogs
 fi
 if [ -n "$missing" ]; then

@@ -18,6 +18,7 @@ HEADINGS = {
     "max_log_file": "Size of the log",
     "space_left": "Space on the disk of the log",
     "smtp_server": "Mail of the email action",
+    "metrics_listen": "Counters for Prometheus",
     "tcp_listen_port": "Records from other hosts",
     "plugin_dir": "Plugins",
     "disp_qos": "Accepted for the sake of old files",

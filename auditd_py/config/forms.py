@@ -16,7 +16,7 @@ from pydantic_core import core_schema
 
 from auditd_py.config.host import THIS_HOST, Host
 from auditd_py.config.nv import shown
-from auditd_py.config.values import Action, Group, PortRange, Space
+from auditd_py.config.values import Action, Endpoint, Group, PortRange, Space
 from auditd_py.config.words import ActionWord
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ PERCENT_MAX = 99
 MIN_LOG_DIRECTORY = 4  # characters, as in the reference: never a log in / by a slip of the pen
 
 _MAX_ADDRESSES = 16
+_SOCKET_PATH_MAX = 103  # sun_path less its end, and less what a new socket is called at first
 
 _ACTION_WORDS = frozenset(ActionWord)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "M": 30 * 86400}
@@ -204,6 +205,34 @@ class AbsolutePath(Form):
         if not text.startswith("/"):
             raise self.refusal(text)
         return text
+
+
+class Listen(Form):
+    """Where to listen: an address and a port, or a socket's path. A port alone is of this host."""
+
+    allowed = f"a port, 127.0.0.1:9117, [::1]:9117 (up to {PORT_MAX}) or an absolute path"
+
+    def read(self, text: str, _host: Host, /) -> Endpoint:
+        if text.startswith("/"):
+            if len(os.fsencode(text)) > _SOCKET_PATH_MAX:
+                raise ValueError(
+                    f"{shown(text)}: a socket's path has {_SOCKET_PATH_MAX} bytes at most"
+                )
+            return Endpoint(path=text)
+        address, colon, digits = text.rpartition(":")
+        port = _number(digits)
+        if port is None or not 1 <= port <= PORT_MAX or (colon and not address):
+            raise self.refusal(text)
+        if not address:
+            return Endpoint("127.0.0.1", port)
+        bare = address[1:-1] if address.startswith("[") and address.endswith("]") else address
+        try:
+            found = ipaddress.ip_address(bare)
+        except ValueError:
+            raise self.refusal(text) from None
+        if (found.version == 6) != (bare != address):
+            raise self.refusal(text)
+        return Endpoint(bare, port)
 
 
 class LogPath(AbsolutePath):

@@ -20,6 +20,7 @@ from auditd_py.config.forms import (
     Form,
     GroupName,
     Interval,
+    Listen,
     LogPath,
     Number,
     Ports,
@@ -29,7 +30,7 @@ from auditd_py.config.forms import (
     Words,
     YesNo,
 )
-from auditd_py.config.values import Action, Group, PortRange, Space, written
+from auditd_py.config.values import Action, Endpoint, Group, PortRange, Space, written
 from auditd_py.config.words import (
     ActionWord,
     Compression,
@@ -271,6 +272,13 @@ class DaemonConfig(BaseModel):
         str | None,
         Text("a mail address"),
         _ours("Sender of the mail; not set = root at this host."),
+    ] = None
+
+    # numbers for Prometheus
+    metrics_listen: Annotated[
+        Endpoint | None,
+        Listen(),
+        _ours("Where Prometheus gets the daemon's counters; not set = nowhere."),
     ] = None
 
     # records from other hosts

@@ -43,6 +43,24 @@ class PortRange:
 
 
 @dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to listen: a socket's `path`, or if that is empty an address and a port."""
+
+    address: str = ""
+    port: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        if self.path:
+            return self.path
+        return (
+            f"[{self.address}]:{self.port}"
+            if ":" in self.address
+            else f"{self.address}:{self.port}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """A group: its number counts, its name is only how the file wrote it."""
 

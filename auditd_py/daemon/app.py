@@ -24,6 +24,7 @@ from auditd_py.daemon.dispatcher import Dispatcher
 from auditd_py.daemon.keeper import LogKeeper
 from auditd_py.daemon.kernel import Kernel
 from auditd_py.daemon.live import LiveLine
+from auditd_py.daemon.metrics_server import MetricsServer
 from auditd_py.daemon.names import NameService
 from auditd_py.daemon.node import NodeError, node_name
 from auditd_py.daemon.notify import Notifier
@@ -121,6 +122,7 @@ class Daemon:
         self.pid_file: process.PidFile | None = None
         self.reporter = Reporter(self)
         self._tasks: asyncio.TaskGroup | None = None
+        self.metrics = MetricsServer(self)
         self._reloader = Reloader(self)
         self._before = before
         self._reexecution = Reexecution(self, options.command, options.folder)
@@ -141,6 +143,7 @@ class Daemon:
                 self._tasks = tasks
                 running = [tasks.create_task(work) for work in self._work()]
                 self._handle_signals()
+                await self.metrics.start(self.config)
                 self._announce()
                 await self._stop.wait()
                 self._tasks = None
@@ -464,6 +467,7 @@ class Daemon:
             deadline = self._loop.time() + _DRAIN_LIMIT_S
             while await self.kernel.backlog() and self._loop.time() < deadline:
                 await self._drain()
+        await self.metrics.stop()
         await self.kernel.release()
         self.source.stop()
         await self._drain()

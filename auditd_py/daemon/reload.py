@@ -74,7 +74,12 @@ class Reloader:
         formatter = daemon.formatter(new, node)
         wanted = daemon.writes(new)
         plugins = await daemon.dispatcher.load(new)
-        await daemon.collector.reload(new)
+        await daemon.metrics.reload(new)
+        try:
+            await daemon.collector.reload(new)
+        except (ConfigError, OSError):
+            await daemon.metrics.start(old)
+            raise
         process.raise_priority(new.priority_boost, old.priority_boost)
         if wanted and (not daemon.log_file.suspended or differing & _LOG_KEYWORDS):
             try:
@@ -82,6 +87,7 @@ class Reloader:
             except (ActionError, LogError, OSError):
                 process.raise_priority(old.priority_boost, new.priority_boost)
                 await daemon.collector.reload(old)
+                await daemon.metrics.start(old)
                 raise
         await daemon.dispatcher.reload(new, plugins)
         daemon.pipeline.formatter = formatter

@@ -12,7 +12,7 @@ from auditd_py.config.daemon import (
     load,
     parse,
 )
-from auditd_py.config.values import Action, Group, PortRange, Space, written
+from auditd_py.config.values import Action, Endpoint, Group, PortRange, Space, written
 from auditd_py.config.words import (
     ActionWord,
     Flush,
@@ -23,6 +23,7 @@ from auditd_py.config.words import (
 from auditd_py.errors import ConfigError
 
 SHIPPED = Path(__file__).parents[2] / "etc" / "auditd_py" / "auditd.conf"
+ENDPOINT = "a port, 127.0.0.1:9117, [::1]:9117 (up to 65535) or an absolute path"
 
 # the settings of Debian's package auditd 3.0.9-1, without its comments
 DEBIAN = b"""
@@ -221,6 +222,10 @@ def test_links_are_followed_only_if_allowed(tmp_path: Path) -> None:
         ("smtp_port = 587", 587),
         ("audit_pid_retry = 0", 0),
         ("status_interval = 1", 1),
+        ("metrics_listen = 9117", Endpoint("127.0.0.1", 9117)),
+        ("metrics_listen = 192.0.2.1:1", Endpoint("192.0.2.1", 1)),
+        ("metrics_listen = [::1]:65535", Endpoint("::1", 65535)),
+        ("metrics_listen = /run/m.sock", Endpoint(path="/run/m.sock")),
     ],
 )
 def test_a_value_is_read(line: str, value: object) -> None:
@@ -265,6 +270,11 @@ def test_a_value_is_read(line: str, value: object) -> None:
         ("compress_logs = xz", "xz: none, gzip or zstd is allowed"),
         ("write_queue = 1025", "1025: 1 to 1024 MiB is allowed"),
         ("audit_pid_retry = 3601", "3601: 0 to 3600 seconds is allowed"),
+        *(
+            (f"metrics_listen = {value}", f"{value}: {ENDPOINT} is allowed")
+            for value in ("x", ":1", "0", "127.0.0.1", "::1:9117", "[127.0.0.1]:1", "localhost:1", "1:65536")
+        ),
+        ("metrics_listen = /" + "m" * 103, "/" + "m" * 56 + "...: a socket's path has 103 bytes at most"),
         ("status_interval = 0", "0: 1 to 3600 seconds is allowed"),
         ("q_depth = 100000", "100000: 1 to 99999 records is allowed"),
         ("tls_psk_file = key", "key: an absolute path is allowed"),

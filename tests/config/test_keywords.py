@@ -34,6 +34,7 @@ def test_our_additions_are_marked_and_effective() -> None:
         "smtp_user",
         "smtp_password_file",
         "mail_from",
+        "metrics_listen",
         "tcp_listen_addr",
         "tcp_plain_clients",
         "collector_log_dir",
