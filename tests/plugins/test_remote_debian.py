@@ -6,7 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,7 +15,7 @@ from tests.plugins.test_remote import configure, forward, line, serve
 from tests.programs import Auditd, Peers, free_port, settings_text, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 SENT = re.compile(rb"^type=SYSCALL msg=audit\(1700000000.000:.*$", re.MULTILINE)
@@ -24,9 +24,14 @@ __all__ = ["forward", "serve"]  # fixtures
 
 
 class DebianCollector:
-    """Debian's auditd that listens on loopback and leaves this host's kernel alone."""
+    """Debian's auditd that listens on loopback and leaves this host's kernel alone.
 
-    def __init__(self, folder: Path, peers: Peers, **settings: object) -> None:
+    `enter` goes before the command, see Link.enter.
+    """
+
+    def __init__(
+        self, folder: Path, peers: Peers, enter: Sequence[str] = (), **settings: object
+    ) -> None:
         self.address, self.port = "127.0.0.1", free_port()
         self.log = folder / "audit.log"
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -41,7 +46,7 @@ class DebianCollector:
             "use_libwrap": "no", "tcp_client_max_idle": 0, **settings,
         }  # fmt: skip
         (folder / "auditd.conf").write_text(settings_text(values))
-        self._command = [peers.tool("auditd"), "-n", "-s", "nochange", "-c", str(folder)]
+        self._command = [*enter, peers.tool("auditd"), "-n", "-s", "nochange", "-c", str(folder)]
         self._peers = peers
         self.start()
 
@@ -54,7 +59,8 @@ class DebianCollector:
 
     def _listens(self) -> bool:
         assert self.process.poll() is None, "Debian's auditd ended"
-        with open("/proc/net/tcp6") as six, open("/proc/net/tcp") as four:
+        place = f"/proc/{self.process.pid}/net"
+        with open(f"{place}/tcp6") as six, open(f"{place}/tcp") as four:
             return f":{self.port:04X} 0000" in six.read() + four.read()
 
     def numbers(self) -> list[int]:
@@ -72,7 +78,7 @@ class DebianCollector:
 def debian_collector(log_dir: Path, peers: Peers) -> Iterator[Callable[..., DebianCollector]]:
     running: list[DebianCollector] = []
 
-    def start(**settings: object) -> DebianCollector:
+    def start(**settings: Any) -> DebianCollector:
         running.append(DebianCollector(log_dir / "collector", peers, **settings))
         return running[-1]
 
@@ -184,7 +190,9 @@ def debian_forward(
 ) -> Callable[..., subprocess.CompletedProcess[bytes]]:
     """Run Debian's audisp-remote with these settings and records, to its end."""
 
-    def run(records: list[bytes], **settings: object) -> subprocess.CompletedProcess[bytes]:
+    def run(
+        records: list[bytes], enter: Sequence[str] = (), **settings: object
+    ) -> subprocess.CompletedProcess[bytes]:
         upper = log_dir / "upper"
         (upper / "audit").mkdir(parents=True, exist_ok=True)
         (log_dir / "work").mkdir(exist_ok=True)
@@ -194,7 +202,7 @@ def debian_forward(
         overlay = f"lowerdir=/etc,upperdir={upper},workdir={log_dir}/work"
         program = peers.place / "sbin" / "audisp-remote"
         return subprocess.run(
-            ["unshare", "-m", "sh", "-c", f"mount -t overlay overlay -o {overlay} /etc && exec {program}"],
+            [*enter, "unshare", "-m", "sh", "-c", f"mount -t overlay overlay -o {overlay} /etc && exec {program}"],
             env=peers.environment, input=b"".join(text + b"\n" for text in records),
             stderr=subprocess.PIPE, timeout=60,
         )  # fmt: skip

@@ -14,6 +14,7 @@ import pytest
 from tests.link import HERE, IPV4, IPV6, LINK_LOCAL, THERE
 from tests.plugins.plugin_process import catches
 from tests.plugins.test_remote import configure, line, said, state
+from tests.plugins.test_remote_debian import debian_collector, debian_forward
 from tests.programs import free_port, parse_log, wait_for
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from tests.plugins.plugin_process import Plugin
     from tests.programs import Auditd
 
+__all__ = ["debian_collector", "debian_forward"]  # fixtures
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("root")]
 PORT = 60
 RECORD = re.compile(
@@ -125,6 +127,31 @@ def test_what_is_acknowledged_over_a_bad_line_is_in_the_log(
     assert counts["lost" if "loss" in settings else "late"] > 50
     whole(daemon, 3000)
     assert plugin.finish()[0] == 0
+
+
+@pytest.mark.peer
+def test_over_a_bad_line_debians_auditd_has_all_that_it_acknowledged(
+    link, debian_collector, sender, tmp_path
+):
+    collector = debian_collector(enter=link.enter(THERE))
+    link.set(delay=0.005, loss=0.2)
+    plugin = sender(port=collector.port)
+    plugin.send(*[line(n) for n in range(1000)])
+    acknowledged(plugin, tmp_path, 1000)
+    assert sorted(set(collector.numbers())) == list(range(1000))
+    assert plugin.finish()[0] == 0
+
+
+@pytest.mark.peer
+def test_over_a_bad_line_what_debians_forwarder_sent_is_in_our_log(link, collector, debian_forward):
+    daemon = collector()
+    link.set(delay=0.005, loss=0.2)
+    done = debian_forward(
+        [line(n) for n in range(50)], enter=link.enter(HERE), remote_server=IPV4[THERE], port=PORT,
+        max_tries_per_record=100, max_time_per_record=50,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert sorted(set(numbers(daemon))) == list(range(50))
 
 
 def test_a_line_cut_for_a_minute_costs_nothing(link, collector, sender, tmp_path):
