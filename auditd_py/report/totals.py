@@ -11,10 +11,16 @@ if TYPE_CHECKING:
     from auditd_py.report.columns import Columns, Value
 
 
+# all that most events are: a call and its details, which are in no report by type
+_PLAIN: Final = (1300,)
+
+
 class Totals:
     """Counts all lines of the report of totals."""
 
-    NEEDS: Final = frozenset({"success"}).union(*(BY_NAME[name].needs for _, name, _ in TOTALS))
+    NEEDS: Final = frozenset({"success"}).union(*(BY_NAME[name].needs for _, name, _ in TOTALS)) - {
+        "auid_name"
+    }  # users are counted by number
 
     def __init__(self) -> None:
         self._counts: list[int] = [0] * len(TOTALS)
@@ -24,15 +30,26 @@ class Totals:
 
     def add(self, columns: Columns) -> None:
         """Count what events have."""
+        columns.auid_name = [None] * len(columns)
+        telling = columns.picked(p for p, types in enumerate(columns.types) if types != _PLAIN)
+        outcomes = {
+            "events": telling,
+            "records": telling,
+            "successful": telling.picked(p for p, one in enumerate(telling.success) if one is True),
+            "failed": columns.picked(p for p, one in enumerate(columns.success) if one is False),
+        }
         for line, (_, name, how) in enumerate(TOTALS):
-            summary = BY_NAME[name].summary
-            assert summary is not None
-            if how == "different":
-                self._different[line].update(value for _, value in summary.counted(columns))
+            report = BY_NAME[name]
+            assert report.summary is not None
+            if name == "event":
+                self._counts[line] += len(columns)
+            elif how == "different":
+                distinct = _distinct(columns, report.summary.needs)
+                self._different[line].update(v for _, v in report.summary.counted(distinct))
             elif how == "records":
-                self._counts[line] += sum(1 for _ in summary.counted(columns))
+                self._counts[line] += sum(1 for _ in report.summary.counted(outcomes[how]))
             else:
-                self._counts[line] += _events(columns, name, how)
+                self._counts[line] += len({place for place, _ in report.rows(outcomes[how])})
 
     def rows(self) -> list[tuple[str, int]]:
         """Return each line's words and its number."""
@@ -42,14 +59,10 @@ class Totals:
         ]
 
 
-def _events(columns: Columns, name: str, how: str) -> int:
-    if name == "event":
-        return len(columns)
-    places = {place for place, _ in BY_NAME[name].rows(columns)}
-    if how == "events":
-        return len(places)
-    wanted = how == "successful"
-    return sum(1 for place in places if columns.success[place] is wanted)
+def _distinct(columns: Columns, names: frozenset[str]) -> Columns:
+    """Return one event of each kind, as far as some of the columns tell."""
+    rows = zip(*(columns.column(name) for name in sorted(names)), strict=True)
+    return columns.picked(dict(zip(rows, range(len(columns)), strict=True)).values())
 
 
 class Range:
