@@ -166,6 +166,7 @@ def test_logging_goes_on_when_the_program_for_the_size_is_refused(run, services)
     assert services.resumed == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ignoring", [False, True], ids=["obeys SIGTERM", "ignores SIGTERM"])
 def test_a_program_over_its_time_is_ended_with_all_it_started(
     log_dir, program, run, monkeypatch, ignoring

@@ -251,6 +251,7 @@ lines = st.sampled_from([
 ])  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.peer
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -380,6 +381,7 @@ def test_the_old_rule_file_is_loaded_where_a_new_one_would_lack_rules(site, audi
     assert len(audit.rules()) == 1
 
 
+@pytest.mark.slow
 def test_many_at_once_leave_one_whole_file(site):
     site.write(a_1="".join(WATCH.format(f"file{i}") for i in range(2000)))
     places = ["--rules-dir", str(site.rules), "--output", str(site.target)]

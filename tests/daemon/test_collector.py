@@ -388,6 +388,7 @@ def test_each_node_has_a_log_of_its_own(collector, sender, nodes):
     assert int(daemon.state()["records written"]) >= 5
 
 
+@pytest.mark.slow
 def test_more_nodes_than_logs_may_be_open(collector, sender, nodes):
     collector(collector_log_dir=nodes, flush="NONE")
     client = sender()
@@ -584,6 +585,7 @@ def test_debians_forwarder_sends_to_it(collector, peers: Peers, log_dir: Path, p
     assert parse_log(daemon.log.read_bytes())
 
 
+@pytest.mark.slow
 def test_it_listens_to_the_addresses_of_the_settings_alone(collector, sender, port):
     collector(tcp_listen_addr="127.0.0.2 ::1")
     for host in ("127.0.0.2", "::1"):
@@ -594,6 +596,7 @@ def test_it_listens_to_the_addresses_of_the_settings_alone(collector, sender, po
         Sender(port)
 
 
+@pytest.mark.slow
 def test_a_mapped_address_counts_as_ipv4(collector, sender):
     daemon = collector(tcp_max_per_addr=2)
     for host in ("127.0.0.1", "::ffff:127.0.0.1"):
@@ -628,6 +631,7 @@ def test_hosts_deny_is_asked_first(collector, sender, log_dir, rule, admitted):
     assert said(daemon, "DAEMON_ACCEPT") == [f"op={reason} addr=127.0.0.1 port=N res=no"]
 
 
+@pytest.mark.slow
 def test_garbage_before_the_first_message_is_skipped(collector, sender):
     daemon, client = collector(), sender()
     client.socket.sendall(b"\0\1rubbish\xfe\0\0")
@@ -636,6 +640,7 @@ def test_garbage_before_the_first_message_is_skipped(collector, sender):
     assert logged(daemon) == [1]
 
 
+@pytest.mark.slow
 def test_a_message_of_an_unknown_type_is_a_record(collector, sender):
     daemon, client = collector(), sender()
     client.socket.sendall(message(text(1), 1, kind=77))
@@ -652,6 +657,7 @@ def timer(port: int) -> tuple[int, int]:
     return int(kind, 16), int(when, 16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("time_s", [0, 600, 7200])
 def test_the_kernel_looks_after_silent_clients(collector, sender, port, time_s):
     keepalive = 2  # as /proc/net/tcp numbers its timers

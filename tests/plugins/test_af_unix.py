@@ -133,6 +133,7 @@ def test_records_have_the_format_that_was_asked_for(case, path, start, connect, 
     assert read(client, len(expected)) == expected
 
 
+@pytest.mark.slow
 def test_a_slow_client_loses_only_its_own_and_is_told_of(path, start, connect, accepted):
     plugin = start("af_unix", "0600", str(path), "string", "50")
     connect()

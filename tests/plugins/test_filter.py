@@ -85,6 +85,7 @@ def test_without_expressions_an_allowlist_drops_nothing(run, out):
     assert out.read_bytes() == joined(event(1))
 
 
+@pytest.mark.slow
 def test_an_event_without_an_end_is_waited_for_a_little(run, out):
     plugin = run("allowlist", "")
     plugin.send(event(1)[0])
@@ -131,6 +132,7 @@ def test_a_program_that_ends_ends_the_filter(run):
     assert (status, "has ended by itself" in told) == (1, True)
 
 
+@pytest.mark.slow
 def test_a_program_that_does_not_read_does_not_keep_the_filter_from_ending(run, out):
     hang = "import signal; open(__import__('sys').argv[1], 'w'); signal.pause()"
     plugin = run("allowlist", "", hang)

@@ -119,6 +119,7 @@ def test_a_tcp_peer_gets_lines(host, start):
         plugin.end()
 
 
+@pytest.mark.slow
 def test_a_tcp_peer_that_is_away_does_not_keep_the_plugin_from_ending(start):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -260,6 +260,7 @@ def test_an_idle_server_gets_heartbeats(serve, forward):
     server.has(1)
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer_is_a_network_failure(serve, forward):
     server = serve()
     server.answer = lambda _batch: b""
@@ -316,6 +317,7 @@ def refusing(server: Server, times: int, refusal=DISK_FULL) -> None:
     server.answer = answer
 
 
+@pytest.mark.slow
 def test_what_a_full_disk_refused_is_sent_until_it_is_taken(serve, forward):
     server = serve()
     refusing(server, 1)
@@ -415,6 +417,7 @@ def test_single_and_halt_run_their_command(serve, tmp_path, action, command):
     assert change.split()[-1] in command.split("|")
 
 
+@pytest.mark.slow
 def test_a_server_that_ends_is_reconnected_to(serve, forward):
     server = serve()
     plugin = forward(server)
@@ -457,6 +460,7 @@ def test_too_many_records_are_dropped_and_told(forward, tmp_path):
     assert plugin.terminate()[0] == 1
 
 
+@pytest.mark.slow
 def test_records_for_a_slow_server_are_not_dropped(serve, forward):
     server = serve()
     pause = threading.Event()

@@ -12,7 +12,7 @@ from auditd_py.tables.record_types import NAMES, NUMBERS, type_name, type_number
 
 TABLES = Path(syscalls.__file__).parent.parent
 MODULES = sorted(TABLES.rglob("*.py"))
-WRITTEN_BY_HAND = {"__init__.py", "values.py", "tty_keys.py"}
+WRITTEN_BY_HAND = {"__init__.py", "actions.py", "values.py", "tty_keys.py"}
 CALL_TABLES = sorted(table for _, table in MACHINES.values())
 
 
