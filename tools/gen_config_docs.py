@@ -49,8 +49,6 @@ def _row(keyword: Keyword) -> str:
         marks += " **ours**"
     if keyword.deprecated:
         return f"| `{keyword.name}`{marks} | | | | Deprecated and ignored: {keyword.deprecated}. |"
-    if not keyword.effective:
-        marks += " *not yet*"
     default = f"`{keyword.default}`" if keyword.default else "not set"
     cells = (f"`{keyword.name}`{marks}", keyword.allowed, default, keyword.reload, keyword.about)
     return f"| {' | '.join(cells)} |"

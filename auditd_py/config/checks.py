@@ -26,6 +26,13 @@ if TYPE_CHECKING:
     from auditd_py.config.keywords import DaemonConfig
     from auditd_py.config.values import Action
 
+NO_PQC = (
+    "Python cannot insist on a key exchange: use compatible, with which OpenSSL 3.5 and newer "
+    "prefer a post-quantum one"
+)
+NO_CHOICE = (
+    "Python cannot choose them: set Ciphersuites and Groups in openssl.cnf, and remove this line"
+)
 MIN_Q_DEPTH = 512
 LONG_REPORT_S = 6 * 3600
 EXEC_MODES = (0o750, 0o755, 0o555, 0o550)
@@ -167,11 +174,13 @@ def _tls(config: DaemonConfig, host: Host) -> Iterator[Finding]:
     if config.transport is not Transport.TLS:
         return
     if config.tls_crypto_profile is CryptoProfile.PQC:
-        text = (
-            "Python cannot insist on a key exchange: use compatible, with which OpenSSL 3.5 and "
-            "newer prefer a post-quantum one"
-        )
-        yield Finding("tls_crypto_profile", text)
+        yield Finding("tls_crypto_profile", NO_PQC)
+    chosen = [name for name in ("tls_cipher_suites", "tls_key_exchange") if getattr(config, name)]
+    yield from (Finding(keyword, NO_CHOICE) for keyword in chosen)
+    yield from _tls_files(config, host)
+
+
+def _tls_files(config: DaemonConfig, host: Host) -> Iterator[Finding]:
     if config.tls_cert_file or config.tls_key_file or config.tls_ca_file or config.tls_crl_file:
         if config.tls_psk_file or config.tls_psk_identity:
             yield Finding("tls_psk_file", "contradicts the certificates: use one or the other")
@@ -217,6 +226,8 @@ _TRANSPORT = frozenset(
         "tls_allowed_clients",
         "tls_crypto_profile",
         "tls_require_pqc",
+        "tls_cipher_suites",
+        "tls_key_exchange",
     }
 )
 

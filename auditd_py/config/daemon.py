@@ -84,7 +84,6 @@ class _Reading:
     warnings: list[Problem] = field(default_factory=list)
     values: dict[str, Any] = field(default_factory=dict)
     lines: dict[str, int] = field(default_factory=dict)  # of the setting, not of its spelling
-    later: dict[str, None] = field(default_factory=dict)  # an ordered set
 
     def take(self, entry: Entry) -> None:
         keyword = KEYWORDS.get(entry.keyword)
@@ -95,8 +94,6 @@ class _Reading:
         elif keyword.deprecated:
             self._warn(entry, f"deprecated and ignored: {keyword.deprecated}")
         else:
-            if not keyword.effective:
-                self.later[keyword.name] = None
             self._set(entry)
 
     def config(self) -> DaemonConfig:
@@ -109,9 +106,6 @@ class _Reading:
             line = self.lines.get(finding.keyword, 0)
             problem = Problem(self.path, line, finding.keyword, finding.text)
             (self.problems if finding.fatal else self.warnings).append(problem)
-        if self.later:
-            text = f"These settings have no effect yet: {', '.join(self.later)}"
-            self.warnings.append(Problem(self.path, 0, "", text))
         return config
 
     def _set(self, entry: Entry) -> None:

@@ -58,13 +58,11 @@ class Reload(StrEnum):
 class Setting:
     """What the table says of a keyword beside its type, form and default.
 
-    `later`: accepted and checked, but without effect in this release. `ours`: the reference does
-    not know it. `deprecated` says why the keyword is ignored, or what to write instead.
+    `ours`: the reference does not know it. `deprecated` says why the keyword is ignored, or what to write instead.
     """
 
     about: str
     reload: Reload = Reload.YES
-    later: bool = False
     ours: bool = False
     deprecated: str = ""
 
@@ -73,10 +71,6 @@ _NO = Reload.NO
 _ROOT = Group(0, "root")
 _A = ActionWord
 _ON_SPACE = (_A.IGNORE, _A.SYSLOG, _A.ROTATE, _A.EMAIL, _A.EXEC, _A.SUSPEND, _A.SINGLE)
-
-
-def _later(about: str, reload: Reload = Reload.YES) -> Setting:
-    return Setting(about, reload, later=True)
 
 
 def _ours(about: str, reload: Reload = Reload.YES) -> Setting:
@@ -393,10 +387,14 @@ class DaemonConfig(BaseModel):
         bool, YesNo(), Setting("Insist on post-quantum key exchange: profile pqc.")
     ] = False
     tls_cipher_suites: Annotated[
-        str | None, Text("an OpenSSL list"), _later("Cipher suites in place of the profile's.")
+        str | None,
+        Text("an OpenSSL list"),
+        Setting("Cipher suites in place of the profile's; refused."),
     ] = None
     tls_key_exchange: Annotated[
-        str | None, Text("an OpenSSL list"), _later("Key exchanges in place of the profile's.")
+        str | None,
+        Text("an OpenSSL list"),
+        Setting("Key exchanges in place of the profile's; refused."),
     ] = None
 
     # plugins
@@ -437,7 +435,6 @@ class Keyword:
     default: str
     about: str
     reload: Reload
-    effective: bool
     ours: bool
     deprecated: str
 
@@ -463,7 +460,6 @@ def _keywords() -> Mapping[str, Keyword]:
             default=written(field.default),
             about=setting.about,
             reload=setting.reload,
-            effective=not setting.later and not setting.deprecated,
             ours=setting.ours,
             deprecated=setting.deprecated,
         )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from auditd_py.config.checks import NO_CHOICE, NO_PQC
 from auditd_py.config.forms import (
     PORT_MAX,
     AbsolutePath,
@@ -133,21 +134,15 @@ class LocalPort(Form):
 class Setting:
     """What the table says of a keyword beside its type, form and default.
 
-    `later`: accepted and checked, without effect in this release. `ours`: the reference does not
-    know it.
+    `ours`: the reference does not know it.
     """
 
     about: str
-    later: bool = False
     ours: bool = False
 
 
 def _ours(about: str) -> Setting:
     return Setting(about, ours=True)
-
-
-def _later(about: str) -> Setting:
-    return Setting(about, later=True)
 
 
 class RemoteConfig(BaseModel):
@@ -261,31 +256,45 @@ class RemoteConfig(BaseModel):
         str | None, Text(), _ours("The name in the server's certificate, if not remote_server.")
     ] = None
     tls_auth: Annotated[
-        TlsAuth, Words(TlsAuth), _later("How both ends know each other in the reference.")
+        TlsAuth,
+        Words(TlsAuth),
+        Setting("How both ends know each other; tls_ca_file means certificates."),
     ] = TlsAuth.PSK
     tls_psk_file: Annotated[
         str | None, AbsolutePath(), Setting("A key that both ends have, in hex, for root alone.")
     ] = None
     tls_psk_identity: Annotated[str | None, Text(), Setting("The name of that key.")] = None
     tls_crypto_profile: Annotated[
-        CryptoProfile, Words(CryptoProfile), _later("Cipher suites and key exchanges as a set.")
+        CryptoProfile,
+        Words(CryptoProfile),
+        Setting("Set of TLS algorithms on offer; pqc is refused."),
     ] = CryptoProfile.COMPATIBLE
-    tls_require_pqc: Annotated[bool, YesNo(), _later("Insist on post-quantum key exchange.")] = (
-        False
-    )
+    tls_require_pqc: Annotated[
+        bool, YesNo(), Setting("Insist on post-quantum key exchange; yes is refused.")
+    ] = False
     tls_cipher_suites: Annotated[
-        str | None, Text("an OpenSSL list"), _later("Cipher suites in place of the profile's.")
+        str | None,
+        Text("an OpenSSL list"),
+        Setting("Cipher suites in place of the profile's; refused."),
     ] = None
     tls_key_exchange: Annotated[
-        str | None, Text("an OpenSSL list"), _later("Key exchanges in place of the profile's.")
+        str | None,
+        Text("an OpenSSL list"),
+        Setting("Key exchanges in place of the profile's; refused."),
     ] = None
     enable_krb5: Annotated[
         bool, YesNo(), Setting("yes: transport = krb5, as old files write it.")
     ] = False
-    krb5_principal: Annotated[str | None, Text(), _later("The server's principal.")] = None
-    krb5_client_name: Annotated[str, Text(), _later("Our part of our principal.")] = "auditd"
-    krb5_key_file: Annotated[str, AbsolutePath(), _later("Our key table.")] = (
-        "/etc/audit/audisp-remote.key"
+    krb5_principal: Annotated[
+        str | None,
+        Text(),
+        Setting("The server's principal; not set = krb5_client_name and remote_server."),
+    ] = None
+    krb5_client_name: Annotated[
+        str, Text(), Setting("The service name of our principal; this host's name follows.")
+    ] = "auditd"
+    krb5_key_file: Annotated[str, AbsolutePath(), Setting("Our keytab, for root alone.")] = (
+        "/etc/auditd_py/audisp-remote.key"
     )
 
 
@@ -297,7 +306,6 @@ class Keyword:
     form: Form
     default: str
     about: str
-    effective: bool
     ours: bool
 
 
@@ -307,7 +315,7 @@ def _keywords() -> Mapping[str, Keyword]:
         form = next(item for item in info.metadata if isinstance(item, Form))
         setting = next(item for item in info.metadata if isinstance(item, Setting))
         default = _UNUSUAL.get(name, written(info.default))
-        found[name] = Keyword(name, form, default, setting.about, not setting.later, setting.ours)
+        found[name] = Keyword(name, form, default, setting.about, setting.ours)
     return MappingProxyType(found)
 
 
@@ -374,14 +382,11 @@ class _Reading:
                 cause = error.errors(include_url=False)[0].get("ctx", {}).get("error")
                 self._refuse(entry, str(cause or error))
                 return
-            self._set(entry, getattr(alone, entry.keyword), keyword)
+            self._set(entry, getattr(alone, entry.keyword))
 
-    def _set(self, entry: Entry, value: object, keyword: Keyword) -> None:
+    def _set(self, entry: Entry, value: object) -> None:
         if entry.keyword in self.lines:
             text = f"set again: this line counts, line {self.lines[entry.keyword]} does not"
-            self.warnings.append(Problem(self.path, entry.line, entry.keyword, text))
-        if not keyword.effective:
-            text = "has no effect in this release"
             self.warnings.append(Problem(self.path, entry.line, entry.keyword, text))
         self.values[entry.keyword] = value
         self.lines[entry.keyword] = entry.line
@@ -405,7 +410,7 @@ def _findings(config: RemoteConfig, host: Host) -> Iterator[tuple[str, str]]:
         if config.heartbeat_timeout:
             yield "heartbeat_timeout", "needs format = managed: bare lines are not answered"
     if config.transport is Transport.KRB5:
-        yield "transport", "krb5 is not available in this release: use tls"
+        yield from _krb5(config, host)
     if config.transport is Transport.TLS:
         yield from _tls(config, host)
     for keyword in ACTIONS:
@@ -414,7 +419,20 @@ def _findings(config: RemoteConfig, host: Host) -> Iterator[tuple[str, str]]:
             yield from _program(keyword, action.path, host)
 
 
+def _krb5(config: RemoteConfig, host: Host) -> Iterator[tuple[str, str]]:
+    if not host.module("gssapi"):
+        text = 'krb5 needs the Python package gssapi: pip install "auditd-py[kerberos]"'
+        yield "transport", text
+    yield from _secret("krb5_key_file", config.krb5_key_file, host)
+
+
 def _tls(config: RemoteConfig, host: Host) -> Iterator[tuple[str, str]]:
+    if config.tls_require_pqc or config.tls_crypto_profile is CryptoProfile.PQC:
+        keyword = "tls_require_pqc" if config.tls_require_pqc else "tls_crypto_profile"
+        yield keyword, NO_PQC
+    for keyword in ("tls_cipher_suites", "tls_key_exchange"):
+        if getattr(config, keyword):
+            yield keyword, NO_CHOICE
     psk = bool(config.tls_psk_file or config.tls_psk_identity)
     x509 = bool(config.tls_cert_file or config.tls_key_file or config.tls_ca_file)
     if psk and x509:

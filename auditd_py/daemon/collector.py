@@ -533,7 +533,11 @@ class Client(asyncio.Protocol):
     def send(self, data: bytes) -> None:
         """Send an answer, if the client is still there."""
         if self._channel is not None and data:
-            data = self._channel.seal(data)
+            try:
+                data = self._channel.seal(data)
+            except WireError as error:
+                self._fail(error)
+                return
         self._write(data)
 
     def _write(self, data: bytes) -> None:

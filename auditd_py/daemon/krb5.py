@@ -11,7 +11,8 @@ from gssapi.raw.misc import GSSError
 from auditd_py.config.secret import SecretError, read_private
 from auditd_py.daemon.channel import HandshakeError, word
 from auditd_py.errors import ConfigError, Problem, WireError
-from auditd_py.remote.tokens import Tokens, framed, messages
+from auditd_py.remote.krb5 import Wrapping, plain
+from auditd_py.remote.tokens import Tokens, framed
 
 if TYPE_CHECKING:
     from auditd_py.config.keywords import DaemonConfig
@@ -30,7 +31,7 @@ class Krb5Gate:
         except SecretError as error:
             raise _wrong(str(error)) from None
         except GSSError as error:
-            raise _wrong(f"{path}: {_plain(error)}") from None
+            raise _wrong(f"{path}: {plain(error)}") from None
 
     def channel(self) -> Krb5Channel:
         """See Gate."""
@@ -55,6 +56,7 @@ class Krb5Channel:
         self._service = service
         self._context = gssapi.SecurityContext(creds=credentials, usage="accept")
         self._tokens = Tokens()
+        self._wrapping = Wrapping(self._context, self._tokens)
         self._early: list[bytes] = []  # messages that came with the end of the handshake
 
     def shake(self, data: bytes) -> bytes:
@@ -77,7 +79,7 @@ class Krb5Channel:
                 self._check_names()
                 self.ready = True
         except GSSError as error:
-            raise HandshakeError(_plain(error)) from None
+            raise HandshakeError(plain(error)) from None
         return framed(answer) if answer else b""
 
     def _check_names(self) -> None:
@@ -91,18 +93,12 @@ class Krb5Channel:
 
     def open(self, data: bytes) -> bytes:
         """See Channel."""
-        tokens, self._early = self._early, []
-        tokens += self._tokens.feed(data)
-        try:
-            return b"".join(self._context.unwrap(token).message for token in tokens if token)
-        except GSSError as error:
-            raise WireError(f"krb5: {_plain(error)}") from None
+        early, self._early = self._early, []
+        return self._wrapping.unwrap(early) + self._wrapping.open(data)
 
     def seal(self, data: bytes) -> bytes:
         """See Channel."""
-        return b"".join(
-            framed(self._context.wrap(message, encrypt=True).message) for message in messages(data)
-        )
+        return self._wrapping.seal(data)
 
     def goodbye(self) -> bytes:
         """See Channel."""
@@ -113,11 +109,6 @@ class Krb5Channel:
         if reason:
             return f"op=krb5-accept {where} id={word(self.identity)} reason={word(reason)} res=no"
         return f"{where} res=success"
-
-
-def _plain(error: GSSError) -> str:
-    said: str = error.gen_message()
-    return said.rpartition("Minor")[2].partition(": ")[2] or said
 
 
 def _wrong(text: str) -> ConfigError:

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from auditd_py.config.remote import PATH, Mode, RemoteFormat, load
+from auditd_py.config.words import Transport
 from auditd_py.errors import ConfigError, LogError, WireError
 from auditd_py.plugins.input import Input
 from auditd_py.plugins.remote_actions import Actions, Verdict, given_up
@@ -21,7 +22,8 @@ from auditd_py.plugins.remote_report import Counts, report, write_report
 from auditd_py.plugins.remote_store import FileQueue
 from auditd_py.plugins.remote_tls import wrapping
 from auditd_py.plugins.system_log import teller
-from auditd_py.remote.frame import fits
+from auditd_py.remote import tokens
+from auditd_py.remote.frame import MAX_TEXT, fits
 from auditd_py.remote.queue import MemoryQueue
 from auditd_py.remote.sender import Answers, Retry, Trouble, Window
 from auditd_py.remote.stream import STREAM_SIZE, hello, parse_answer, record_sum
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from auditd_py.config.remote import RemoteConfig
+    from auditd_py.plugins.remote_link import Wrap
     from auditd_py.remote.stream import Position
 
 PROGRAM: Final = "audisp-remote"
@@ -117,7 +120,8 @@ class Forwarder:
     def _take(self, batch: list[bytes]) -> None:
         if not batch:
             return
-        texts = [fits(line) for line in batch if line[5:9] != b"EOE " and line]
+        most = tokens.MAX_TEXT if self.config.transport is Transport.KRB5 else MAX_TEXT
+        texts = [fits(line, most) for line in batch if line[5:9] != b"EOE " and line]
         if batch[0].startswith(b"node="):
             texts = [text for text in texts if b" type=EOE " not in text[:300]]
         self.counts.taken += len(texts)
@@ -372,10 +376,17 @@ class Forwarder:
 
     def _new_link(self) -> Link:
         config = self.config
+        wrap: Wrap | None = None
+        if config.transport is Transport.KRB5:
+            # late: it loads the Kerberos library
+            from auditd_py.plugins.remote_krb5 import protecting
+
+            wrap = protecting(config)
+        elif config.transport is Transport.TLS:
+            wrap = wrapping(config)
         return Link(
-            self._source.selector, config.remote_server, config.port, config.local_port,
-            wrapping(config),
-        )  # fmt: skip
+            self._source.selector, config.remote_server, config.port, config.local_port, wrap
+        )
 
     def _open_queue(self) -> None:
         config = self.config

@@ -13,17 +13,45 @@ import socket
 import ssl
 import threading
 from collections import deque
+from collections.abc import Callable
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from typing import Final, Protocol
 
 _BLOCK: Final = 1 << 18
 _READ: Final = selectors.EVENT_READ
 _WRITE: Final = selectors.EVENT_WRITE
 
 Address = tuple[int, str, tuple[str, int] | tuple[str, int, int, int]]
+
+
+class BusyError(Exception):
+    """A handshake goes on in a thread; `descriptor` is readable when there is news of it."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor)
+        self.descriptor = descriptor
+
+
+class Protected(Protocol):
+    """A connection as ssl.SSLSocket is one that does not block."""
+
+    def do_handshake(self) -> None:
+        """Go on with the handshake. Raises OSError, of ssl those that want something."""
+
+    def recv(self, size: int, /) -> bytes:
+        """Return what came."""
+
+    def send(self, data: memoryview, /) -> int:
+        """Send some of `data`, return how much; to be called with the same data until it does."""
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+Wrap = Callable[[socket.socket, str], Protected]
 
 
 class State(Enum):
@@ -48,7 +76,7 @@ class Link:
         servers: tuple[str, ...],
         port: int,
         local_port: int = 0,
-        wrap: Callable[[socket.socket, str], ssl.SSLSocket] | None = None,
+        wrap: Wrap | None = None,
     ) -> None:
         self.state = State.DOWN
         self.server = ""  # the one connected to, or tried
@@ -60,7 +88,8 @@ class Link:
         self._port = port
         self._local_port = local_port
         self._wrap = wrap
-        self._socket: socket.socket | None = None
+        self._socket: socket.socket | Protected | None = None
+        self._busy = -1  # descriptor of a handshake in a thread
         self._out = bytearray()
         self._candidates: deque[Address] = deque()
         self._lookup: _Lookup | None = None
@@ -158,7 +187,7 @@ class Link:
             self._break(error)
 
     def _on_connected(self) -> None:
-        assert self._socket is not None
+        assert isinstance(self._socket, socket.socket)
         result = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if result:
             raise OSError(result, os.strerror(result))
@@ -166,22 +195,34 @@ class Link:
         if self._wrap is None:
             self._up()
             return
-        self._selector.unregister(self._socket)
-        self._socket = self._wrap(self._socket, self.server)
-        self._selector.register(self._socket, _WRITE, self._on_event)
+        self._watch(0)
+        self._protected = self._socket = self._wrap(self._socket, self.server)
+        self._watch(_WRITE)
         self.state = State.SHAKING_HANDS
         self._shake_hands()
 
     def _shake_hands(self) -> None:
-        assert isinstance(self._socket, ssl.SSLSocket)
         try:
-            self._socket.do_handshake()
+            self._protected.do_handshake()
+        except BusyError as busy:
+            self._watch(0)
+            self._busy = busy.descriptor
+            self._selector.register(self._busy, _READ, self._on_news)
         except ssl.SSLWantReadError:
             self._watch(_READ)
         except ssl.SSLWantWriteError:
             self._watch(_WRITE)
         else:
             self._up()
+
+    def _on_news(self, mask: int) -> None:
+        self._forget_news()
+        self._on_event(mask)
+
+    def _forget_news(self) -> None:
+        if self._busy >= 0:
+            self._selector.unregister(self._busy)
+            self._busy = -1
 
     def _up(self) -> None:
         self.state = State.UP
@@ -244,6 +285,7 @@ class Link:
         self._next(now)
 
     def _drop(self) -> None:
+        self._forget_news()
         if self._socket is not None:
             self._watch(0)
             self._socket.close()

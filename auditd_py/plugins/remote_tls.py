@@ -6,7 +6,6 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 from auditd_py.config.secret import SecretError, read_key
-from auditd_py.config.words import Transport
 from auditd_py.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -16,13 +15,11 @@ if TYPE_CHECKING:
     from auditd_py.config.remote import RemoteConfig
 
 
-def wrapping(config: RemoteConfig) -> Callable[[socket.socket, str], ssl.SSLSocket] | None:
-    """Return what makes a connection to a server an encrypted one; None with transport = tcp.
+def wrapping(config: RemoteConfig) -> Callable[[socket.socket, str], ssl.SSLSocket]:
+    """Return what makes a connection to a server one with TLS.
 
     It reads the files of the settings. Raises ConfigError if one of them is of no use.
     """
-    if config.transport is not Transport.TLS:
-        return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     if config.tls_psk_file:

@@ -61,9 +61,9 @@ def encode_records(texts: Iterable[bytes], first: int) -> bytes:
     return b"".join(parts)
 
 
-def fits(text: bytes) -> bytes:
-    """Return a record as one message can hold it: without newline, cut if it is too long."""
-    return text.removesuffix(b"\n")[: MAX_TEXT - 1]
+def fits(text: bytes, most: int = MAX_TEXT) -> bytes:
+    """Return a record as a text of `most` bytes can hold it: without newline, cut if too long."""
+    return text.removesuffix(b"\n")[: most - 1]
 
 
 class Decoder:

@@ -9,12 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from auditd_py.errors import WireError
+from auditd_py.remote import frame
 from auditd_py.remote.frame import HEADER_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_TOKEN: Final = 1 << 16  # tickets with authorization data are larger than any message
+# the C daemon takes no larger token; wrapping adds 60 bytes, or 72 with aes256-cts-hmac-sha384-192
+MAX_TEXT: Final = frame.MAX_TEXT - HEADER_SIZE - 128
 
 
 def framed(token: bytes) -> bytes:
@@ -48,9 +51,11 @@ class Tokens:
 
 
 def messages(data: bytes) -> Iterator[bytes]:
-    """Yield the messages in `data`, which holds whole ones only."""
+    """Yield the whole messages at the beginning of `data`."""
     here = 0
-    while here < len(data):
+    while len(data) - here >= HEADER_SIZE:
         end = here + HEADER_SIZE + int.from_bytes(data[here + 10 : here + 12], "little")
+        if end > len(data):
+            break
         yield data[here:end]
         here = end

@@ -130,11 +130,14 @@ def test_all_errors_of_a_file_are_told_with_their_lines():
         ("format = ascii\nmode = forward", "forward needs format = managed"),
         ("format = ascii\nheartbeat_timeout = 5", "needs format = managed"),
         ("format = ascii\ntransport = tls\ntls_ca_file = /ca", "tls needs format = managed"),
-        ("transport = krb5", "krb5 is not available"),
-        ("enable_krb5 = yes", "krb5 is not available"),
+        ("format = ascii\ntransport = krb5", "krb5 needs format = managed"),
         ("transport = tls", "tls needs tls_ca_file, or"),
         ("transport = tls\ntls_psk_file = /key", "needs tls_psk_file and tls_psk_identity"),
         ("transport = tls\ntls_ca_file = /c\ntls_key_file = /k", "only used together"),
+        ("transport = tls\ntls_ca_file = /c\ntls_require_pqc = yes", "cannot insist on a key"),
+        ("transport = tls\ntls_ca_file = /c\ntls_crypto_profile = pqc", "cannot insist on a key"),
+        ("transport = tls\ntls_ca_file = /c\ntls_cipher_suites = X", "set Ciphersuites and Groups"),
+        ("transport = tls\ntls_ca_file = /c\ntls_key_exchange = X", "set Ciphersuites and Groups"),
         ("transport = tls\ntls_ca_file = /c\ntls_psk_file = /k", "contradicts the certificates"),
     ],
 )
@@ -165,6 +168,17 @@ def test_a_key_that_others_can_read_is_refused():
     assert settings(text, stat(0o100400)).transport is Transport.TLS
 
 
+def test_a_key_table_that_others_can_read_is_refused():
+    text = "enable_krb5 = yes\nkrb5_key_file = /k\n"
+    assert "chmod 0400 /k" in problems(text, stat(0o100440))[0]
+    assert settings(text, stat(0o100400)).transport is Transport.KRB5
+
+
+def test_kerberos_needs_its_package():
+    host = Host(lstat=stat(0o100400).lstat, module=lambda _name: False)
+    assert 'pip install "auditd-py[kerberos]"' in problems("transport = krb5", host)[0]
+
+
 def test_shared_keys_need_a_python_that_has_them():
     text = "transport = tls\ntls_psk_file = /k\ntls_psk_identity = me\n"
     if sys.version_info >= (3, 13):
@@ -173,12 +187,11 @@ def test_shared_keys_need_a_python_that_has_them():
         assert "needs Python 3.13" in problems(text, stat(0o100400))[0]
 
 
-def test_a_keyword_set_again_and_one_without_effect_are_told():
-    loaded = parse(b"remote_server = a\nport = 1\nport = 2\ntls_auth = psk\n", "f", stat())
+def test_a_keyword_set_again_is_told():
+    loaded = parse(b"remote_server = a\nport = 1\nport = 2\n", "f", stat())
     assert loaded.config.port == 2
     assert [str(warning) for warning in loaded.warnings] == [
         "f:3: port: set again: this line counts, line 2 does not",
-        "f:4: tls_auth: has no effect in this release",
     ]
 
 
