@@ -55,6 +55,14 @@ def test_it_prints_what_the_c_tool_prints(case, logs):
     assert hashlib.sha256(done.stdout).hexdigest() == case["sha256"]
 
 
+def test_the_manual_page_has_every_option():
+    page = (DATA.parent.parent / "docs" / "man" / "ausearch.8.md").read_text().replace("\\", "")
+    heads = [line for line in page.splitlines() if line.startswith("**-")]
+    assert {option for line in heads for option in re.findall(r"\*\*(-[\w-]+)\*\*", line)} - {
+        "-"
+    } == (set(OPTIONS))
+
+
 def test_the_usage_has_every_option():
     shown = set(re.sub("[,()]", " ", USAGE).split())
     assert set(OPTIONS) - shown == set()
