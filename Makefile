@@ -1,11 +1,17 @@
 # make run     the daemon in the foreground on this machine's kernel
 # make test    everything that is tested
 # make bench   side by side with the C daemon
+# make install PREFIX=/usr/local DESTDIR=    commands, pages, completions, units; settings if missing
+# make deb     build/auditd-py_*.deb        make dist   sdist and wheel      make man   pages as roff
 VENV ?= .venv
 CONF ?= etc/auditd_py
 ARGS ?=
+PREFIX ?= /usr/local
+DESTDIR ?=
+# what is installed runs with the system's Python, whatever else is on PATH
+PACK = PYTHON=/usr/bin/python3 VENV=build/venv PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)"
 
-.PHONY: run test quick bench format
+.PHONY: run test quick bench format man completions install deb dist
 
 run:
 	@sh tools/bootstrap.sh run
@@ -26,3 +32,22 @@ bench:
 format:
 	@$(VENV)/bin/ruff format .
 	@$(VENV)/bin/ruff check --fix .
+
+man:
+	@sh tools/bootstrap.sh man
+	@sh tools/make_man.sh
+
+completions:
+	@env $(PACK) sh tools/bootstrap.sh package
+	@build/venv/bin/python tools/gen_completions.py build/completions
+
+install: man completions
+	@env $(PACK) sh tools/make_install.sh
+
+deb: man completions
+	@env $(PACK) sh tools/make_deb.sh
+
+dist:
+	@env $(PACK) sh tools/bootstrap.sh package
+	@rm -rf dist
+	@build/venv/bin/python -m build --outdir dist .

@@ -16,7 +16,7 @@ from auditd_py.daemon.state import Losses, PluginsState, State, state_report
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "auditd_py"
 MAN = ROOT / "docs" / "man"
-UNIT = ROOT / "systemd" / "auditd_py.service"
+UNIT = ROOT / "systemd" / "auditd-py.service"
 PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
@@ -28,13 +28,14 @@ PAGES = [
 UNIT_KEYS = {
     "Unit": {
         "After", "Before", "ConditionKernelCommandLine", "ConditionSecurity", "Conflicts",
-        "DefaultDependencies", "Description", "Documentation",
+        "DefaultDependencies", "Description", "Documentation", "RefuseManualStop", "Wants",
     },
     "Service": {
         "ExecReload", "ExecStart", "KillMode", "LockPersonality", "LogsDirectory",
-        "LogsDirectoryMode", "MemoryDenyWriteExecute", "NoNewPrivileges", "OOMScoreAdjust",
+        "LimitCORE", "LimitNOFILE", "LogsDirectoryMode", "MemoryDenyWriteExecute",
+        "NoNewPrivileges", "NotifyAccess", "OOMScoreAdjust",
         "ProtectControlGroups", "ProtectHome", "ProtectKernelLogs", "ProtectKernelModules",
-        "ProtectKernelTunables", "ProtectSystem", "Restart", "RestartPreventExitStatus",
+        "ProtectKernelTunables", "ProtectSystem", "Restart", "RestartPreventExitStatus", "RestartSec",
         "RestrictAddressFamilies", "RestrictNamespaces", "RestrictRealtime", "RestrictSUIDSGID",
         "RuntimeDirectory", "RuntimeDirectoryPreserve", "SystemCallArchitectures", "Type",
         "WatchdogSec",

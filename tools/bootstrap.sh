@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make the environment this project runs in: bootstrap.sh run|test|bench
+# Make the environment this project runs in: bootstrap.sh run|test|bench|man|package
 # As root it installs missing Debian packages, saying so; otherwise it names them and stops.
 set -eu
 purpose=$1
@@ -23,7 +23,10 @@ need() { missing="$missing $1"; }
 if [ -z "$python" ]; then need python3; need python3-venv
 elif ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then need python3-venv
 fi
-if [ "$purpose" != run ]; then
+case $purpose in man | test)
+    command -v pandoc >/dev/null 2>&1 || need pandoc ;;
+esac
+case $purpose in test | bench)
     # libraries of the C daemon that tests and benchmarks run beside ours (tools/peers.sh)
     ldconfig -p 2>/dev/null | grep -q 'libwrap\.so\.0' || /sbin/ldconfig -p 2>/dev/null | grep -q 'libwrap\.so\.0' || need libwrap0
     ldconfig -p 2>/dev/null | grep -q 'libgssapi_krb5\.so\.2' || /sbin/ldconfig -p 2>/dev/null | grep -q 'libgssapi_krb5\.so\.2' || need libgssapi-krb5-2
@@ -42,7 +45,16 @@ if [ "$purpose" != run ]; then
     command -v ip >/dev/null 2>&1 || [ -x /sbin/ip ] || need iproute2
     # the checks of metrics and alert rules; its server is not started
     command -v promtool >/dev/null 2>&1 || need prometheus
-    command -v mkfs.ext4 >/dev/null 2>&1 || [ -x /sbin/mkfs.ext4 ] || need e2fsprogs
+    command -v mkfs.ext4 >/dev/null 2>&1 || [ -x /sbin/mkfs.ext4 ] || need e2fsprogs ;;
+esac
+if [ "$purpose" = test ]; then
+    # the package is installed in a Debian of its own, the completions are asked of their shells
+    [ -x /usr/sbin/debootstrap ] || need debootstrap
+    command -v systemd-analyze >/dev/null 2>&1 || need systemd
+    command -v fish >/dev/null 2>&1 || need fish
+    command -v zsh >/dev/null 2>&1 || need zsh
+    command -v buildah >/dev/null 2>&1 || need buildah
+    [ -e /usr/share/bash-completion/bash_completion ] || need bash-completion
 fi
 if [ -n "$missing" ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
@@ -64,13 +76,18 @@ if [ -n "$missing" ]; then
     fi
 fi
 
+[ "$purpose" != man ] || exit 0
 extras=""
-[ "$purpose" = run ] || extras="[test,dev]"
+case $purpose in test | bench) extras="[test,dev]" ;; esac
 stamp="$venv/.installed-$purpose"
 if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
     say "making the environment in $venv"
     [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-    "$venv/bin/pip" install -q --disable-pip-version-check -e ".$extras"
+    if [ "$purpose" = package ]; then
+        "$venv/bin/pip" install -q --disable-pip-version-check build "hatchling>=1.25"
+    else
+        "$venv/bin/pip" install -q --disable-pip-version-check -e ".$extras"
+    fi
     touch "$stamp"
 fi
-[ "$purpose" = run ] || sh tools/peers.sh
+case $purpose in test | bench) sh tools/peers.sh ;; esac

@@ -22,6 +22,7 @@ TOOLS: Final = {
     "aulastlog": "auditd_py.cli.aulastlog",
     "aureport": "auditd_py.cli.aureport",
     "ausyscall": "auditd_py.cli.ausyscall",
+    "migrate": "auditd_py.cli.migrate",
 }
 
 
