@@ -14,7 +14,7 @@ from auditd_py.record.escape import Escape, escaped
 from auditd_py.record.fields import decoded, keys_of
 from auditd_py.record.interpret import Context, Interpreter, context_of, kind_of
 from auditd_py.record.interpret_arguments import DEPENDENT, arguments_of
-from auditd_py.record.record import ENRICHED, type_number
+from auditd_py.record.record import ENRICHED, parse_record, type_number
 from auditd_py.tables.record_types import NAMES
 from auditd_py.tables.syscalls import MULTIPLEXED
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _SYSCALL: Final = 1300
 _MOST_WORDS: Final = 100_000  # remembered, about 15 MB
 _LONGEST_TEXT: Final = 8970  # MAX_AUDIT_MESSAGE_LENGTH; no real word has more fields in it
+_MOST_TEXTS: Final = 20_000  # whole ones, about 10 MB
+_LONGEST_KEPT: Final = 512
 _LONGEST_WORD: Final = 256  # longer ones hardly come again
 
 _word = re.compile(rb"((?:msg=')?\(?)([^ =\"'(,]+)=(.+)", re.DOTALL).fullmatch
@@ -91,11 +93,37 @@ class InterpretedText:
         self._second = -1
         self._stamp = b""
         self._memories: dict[tuple[bytes, bytes, bytes], _Words] = {}
+        self._texts: dict[tuple[bytes, bytes], tuple[bytes, bytes]] = {}
         self._size = 0
 
     def event(self, event: Event) -> bytes:
         """Return an event: a line of dashes, and its records, last one first."""
         return b"----\n" + b"".join([self.record(r) for r in reversed(event.records)])
+
+    def line(self, line: bytes, record: Record) -> bytes:
+        """Return the same for a line of an event as it is in a log, `record` being one of it.
+
+        Most texts come again and again, in other events: what they are shown as is kept.
+        """
+        start = line.find(b"): ") + 3
+        if start < 3 or line[:5] != b"type=" or line[5:13] == b"SYSCALL ":
+            return self.record(parse_record(line))
+        text = line[start:]
+        name = line[5 : line.index(b" ", 5)]
+        shown = self._texts.get((name, text))
+        if shown is None:
+            whole = parse_record(line)
+            shown = _type_name(name), self.text(whole)
+            if len(text) < _LONGEST_KEPT:
+                if len(self._texts) > _MOST_TEXTS:
+                    self._texts.clear()
+                self._texts[name, text] = shown
+        if record.seconds != self._second:
+            self._second = record.seconds
+            self._stamp = self._when(record.seconds)
+        return b"type=%b msg=audit(%b.%03d:%d) : %b\n" % (
+            shown[0], self._stamp, record.milliseconds, record.serial, shown[1],
+        )  # fmt: skip
 
     def record(self, record: Record) -> bytes:
         """Return one record's line.

@@ -6,6 +6,7 @@ import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from auditd_py.record.record import ENRICHED
 from auditd_py.record.show import InterpretedText, default_text, raw_text_marked
 from auditd_py.search.scan import records_of
 
@@ -41,7 +42,14 @@ def clock_text(seconds: int) -> bytes:
 
 def raw_writer() -> Writer:
     """Return what gives an event's lines as they are."""
-    return raw_text_marked
+
+    def text(event: Event) -> bytes:
+        runs = event.records
+        if len(runs) == 1 and ENRICHED not in runs[0].line:
+            return runs[0].line + b"\n"
+        return raw_text_marked(records_of(event))
+
+    return text
 
 
 def default_writer(mode: Escape, *, iso: bool) -> Writer:
@@ -52,8 +60,13 @@ def default_writer(mode: Escape, *, iso: bool) -> Writer:
 
 def interpret_writer(names: Names, mode: Escape, *, iso: bool) -> Writer:
     """Return what gives an event with names for its values."""
-    text = InterpretedText(names, formatted_time(ISO if iso else DATE_TIME), mode)
-    return lambda event: text.event(records_of(event))
+    interpreted = InterpretedText(names, formatted_time(ISO if iso else DATE_TIME), mode)
+
+    def text(event: Event) -> bytes:
+        lines = [line for run in reversed(event.records) for line in run.line.split(b"\n")[::-1]]
+        return b"----\n" + b"".join([interpreted.line(line, event.records[0]) for line in lines])
+
+    return text
 
 
 def text_writer(names: Names) -> Writer:

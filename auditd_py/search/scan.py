@@ -12,7 +12,7 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from auditd_py.record.event import EOE_TIMEOUT_S, Assembler, Event, ends_event
+from auditd_py.record.event import EOE_TIMEOUT_S, MOST_OPEN, Assembler, Event, ends_event
 from auditd_py.record.record import Record, parse_record, type_number
 from auditd_py.search.query import MOST_NEEDLES
 
@@ -136,7 +136,10 @@ class Scan:
         self._needles = query.needles()
         self.sparse = sparsely and 0 < len(self._needles) <= MOST_NEEDLES
         self._assembler = Assembler(timeout_s, promptly=promptly)
-        self._hits: set[tuple[bytes | None, int, int, int]] | None = None
+        self._straight = not promptly
+        self._waiting: deque[Run] = deque()
+        self._order = (0, 0, 0)
+        self._node: bytes | None = None
         self._open: dict[Key, Event] = {}
         self._done: dict[Key, int] = {}  # events that were given, and the number of their block
         self._history: deque[Block] = deque()
@@ -152,11 +155,36 @@ class Scan:
             yield from self._found(self.feed_all(data, end))
 
     def feed_all(self, data: bytes, end: int) -> Iterator[Event]:
-        """Take whole lines; give all events that are over, their records not taken apart."""
+        """Take whole lines; give all events that are over, their records not taken apart.
+
+        While each event's lines stand together and in order, as in most logs, a queue does what
+        the assembler does.
+        """
+        waiting, timeout_s = self._waiting, self.timeout_s
         for run in self._all_runs(data, end):
-            self.latest = max(self.latest, run.seconds)
+            second = run.seconds
+            self.latest = max(self.latest, second)
+            order = (second, run.milliseconds, run.serial)
+            if self._straight and order > self._order and run.node == self._node:
+                self._order = order
+                waiting.append(run)
+                while waiting[0].seconds + timeout_s <= second or len(waiting) > MOST_OPEN:
+                    yield Event([waiting.popleft()])
+                continue
+            if self._straight and not waiting:
+                self._order, self._node = order, run.node
+                waiting.append(run)
+                continue
+            yield from self._assembled()
             yield from self._assembler.feed(run)
         self.place += end
+
+    def _assembled(self) -> list[Event]:
+        """Give what waits to the assembler, which takes lines in any order; not back again."""
+        over = [event for run in self._waiting for event in self._assembler.feed(run)]
+        self._waiting.clear()
+        self._straight = False
+        return over
 
     def end(self) -> Iterator[Event]:
         """Give the events that are open still."""
@@ -168,7 +196,9 @@ class Scan:
             events = _in_order(self._open.values())
             self._open.clear()
             return events
-        return self._assembler.end()
+        over: list[Event] = [Event([run]) for run in self._waiting]
+        self._waiting.clear()
+        return over + self._assembler.end()
 
     def wanted(self, event: Event) -> Event | None:
         """Return an event, with its records, if the query wants it."""
