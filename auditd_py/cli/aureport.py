@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import time
 from dataclasses import dataclass, field
@@ -10,21 +11,21 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from auditd_py import __version__
-from auditd_py.cli.log_input import chunks, opened, use_locale
+from auditd_py.cli.log_input import chunks, opened, say, use_locale
 from auditd_py.errors import AuditError
 from auditd_py.record.escape import Escape
 from auditd_py.record.event import EOE_TIMEOUT_S
 from auditd_py.record.interpret import Names
 from auditd_py.record.local_names import local_names
 from auditd_py.report import text
-from auditd_py.report.blocks import blocks
 from auditd_py.report.definitions import REPORTS, TOTALS_WITHOUT, Report, Summary
 from auditd_py.report.filters import Filter, without_types
-from auditd_py.report.scan import Scanner
 from auditd_py.report.show import Show
+from auditd_py.report.source import LEAST, Source, indexes_available, is_archive
 from auditd_py.report.tally import PERIODS, Tally
-from auditd_py.report.totals import Range, Totals
+from auditd_py.report.totals import GROUPS, Range, Totals
 from auditd_py.search import reader
+from auditd_py.search.reader import LogFile
 from auditd_py.search.times import end_time, is_time_word, start_time
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from auditd_py.report.columns import Columns
-    from auditd_py.search.reader import LogFile
+    from auditd_py.report.index import Index
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -50,6 +51,8 @@ MODIFIERS: Final = (
     (("--help",), "", "this help"),
     (("-i", "--interpret"), "", "names instead of numbers"),
     (("-if", "--input"), "FILE", "read this file, or folder with audit.log"),
+    (("--index",), "", "make and use an index of every file (of archives: always)"),
+    (("--no-index",), "", "neither make nor use an index"),
     (("--input-logs",), "", "read the logs even if standard input is a pipe"),
     (("--json",), "", "one JSON object a line"),
     (("-nc", "--no-config"), "", "no changes of the audit configuration"),
@@ -281,8 +284,11 @@ class _Run:
         if not self._for_programs:
             self._write(text.summary_head(summary, request.prefix, request.by))
         tally = Tally(summary, request.by)
-        for columns in self._columns(files, summary.needs, without):
-            tally.add(columns)
+        source = self._source(files)
+        by_time = request.by in {"hour", "day"}
+        for columns, weights, _ in source.counted([summary.needs], without, by_time=by_time):
+            tally.add(columns, weights)
+        self._note(source)
         rows = tally.rows(self._show, request.top)
         if self._for_programs:
             names = self._export.summary_names(summary, request.by)
@@ -296,8 +302,11 @@ class _Run:
 
     def _totals(self, files: list[LogFile]) -> int:
         whole, totals = Range(), Totals()
-        for columns in self._columns(files, Totals.NEEDS, TOTALS_WITHOUT, whole):
-            totals.add(columns)
+        source = self._source(files)
+        groups = dict(GROUPS)
+        for columns, weights, group in source.counted(groups, TOTALS_WITHOUT, whole):
+            totals.add(columns, weights, *([groups[group]] if group is not None else []))
+        self._note(source)
         rows = totals.rows()
         if self._for_programs:
             times = [whole.first and self._export.iso_time(whole.first),
@@ -343,17 +352,48 @@ class _Run:
         whole: Range | None = None,
     ) -> Iterator[Columns]:
         """Give the columns of the events that are asked for."""
-        scanner = Scanner(wanted | self._filter.needs, self._request.timeout_s, without)
-        for block in blocks(chunks(files)):
-            columns = scanner.columns(block)
-            if whole is not None:
-                whole.add(columns)
-            yield self._filter.passed(columns)
-        if scanner.malformed and self._request.asks("--debug"):
-            sys.stderr.write(f"{scanner.malformed} lines have no record in them\n")
-        if scanner.left_out:
+        source = self._source(files)
+        yield from source.columns(wanted, without, whole)
+        self._note(source)
+
+    def _source(self, files: list[LogFile]) -> Source:
+        return Source(files, self._filter, self._request.timeout_s, chunks, self._index_of)
+
+    def _index_of(self, file: LogFile) -> Index | None:
+        """Return the index of a log; an archive that has none gets one if it may be written."""
+        request = self._request
+        if request.asks("--no-index") or not stat.S_ISREG(os.fstat(file.descriptor).st_mode):
+            return None
+        if not (request.asks("--index") or (is_archive(file.path) and file.size >= LEAST)):
+            return None
+        if not indexes_available():
+            if request.asks("--index"):
+                say('--index needs more packages: pip install "auditd-py[report]"')
+            return None
+        from auditd_py.report import index
+
+        return index.find(file, request.timeout_s) or self._new_index(file)
+
+    def _new_index(self, file: LogFile) -> Index | None:
+        from auditd_py.report import index, index_maker
+
+        copy = LogFile(file.path, os.dup(file.descriptor), file.compression)
+        try:
+            index_maker.make(file, chunks([copy]), self._request.timeout_s)
+        except OSError as error:
+            if self._request.asks("--index"):
+                say(f"no index of {file.path}: {error.strerror or error}")
+            return None
+        finally:
+            os.lseek(file.descriptor, 0, os.SEEK_SET)
+        return index.find(file, self._request.timeout_s)
+
+    def _note(self, source: Source) -> None:
+        if source.malformed and self._request.asks("--debug"):
+            sys.stderr.write(f"{source.malformed} lines have no record in them\n")
+        if source.left_out:
             sys.stderr.write(
-                f"NOTE - {scanner.left_out} USER_AVC events are not in this report: see aureport -a\n"
+                f"NOTE - {source.left_out} USER_AVC events are not in this report: see aureport -a\n"
             )
 
     def _files(self) -> list[LogFile]:

@@ -34,26 +34,26 @@ def blocks(chunks: Iterable[bytes], size: int = BLOCK) -> Iterator[bytes]:
         if length < size:
             continue
         whole = b"".join(held)
-        cut = _cut(whole)
-        if cut:
-            yield b"\n" + whole[:cut]
+        place = cut(whole)
+        if place:
+            yield b"\n" + whole[:place]
         elif length > 8 * size:  # no line ends: nothing in it can be a record
             whole = b"\n"
-        held, length = [whole[cut:]], len(whole) - cut
+        held, length = [whole[place:]], len(whole) - place
     rest = b"".join(held)
     if rest:
         yield b"\n" + rest + (b"" if rest.endswith(b"\n") else b"\n")
 
 
-def _cut(whole: bytes) -> int:
+def cut(whole: bytes) -> int:
     """Return where no event is open: after the newline that is the last such; 0 if none is."""
     near = _NEAR
     while True:
         start = whole.rfind(b"\n", 0, max(len(whole) - near, 0)) + 1
-        cut = _cut_after(whole, start)
-        if cut or start == 0:
+        found = _cut_after(whole, start)
+        if found or start == 0:
             # all of it is one knot: it is cut where the last event began
-            return cut or whole.rfind(b"\n") + 1
+            return found or whole.rfind(b"\n") + 1
         near *= 8
 
 

@@ -42,9 +42,13 @@ class Filter:
 
     def passed(self, columns: Columns) -> Columns:
         """Return the events that are so."""
-        places = range(len(columns))
-        kept = list(places)
-        if self.start is not None or self.end is not None:
+        kept = self.places(columns)
+        return columns if len(kept) == len(columns) else columns.picked(kept)
+
+    def places(self, columns: Columns, *, of_time: bool = True) -> list[int]:
+        """Return where in `columns` the events are that are so, `of_time` or whenever."""
+        kept = list(range(len(columns)))
+        if of_time and (self.start is not None or self.end is not None):
             first = 0 if self.start is None else self.start
             last = 1 << 62 if self.end is None else self.end
             kept = [p for p in kept if first <= time_of(columns.stamp[p])[0] <= last]
@@ -54,7 +58,7 @@ class Filter:
             kept = [p for p in kept if columns.success[p] is self.success]
         if self.without:
             kept = [p for p in kept if self.without.isdisjoint(columns.types[p])]
-        return columns if len(kept) == len(places) else columns.picked(kept)
+        return kept
 
 
 def without_types(*, config: bool, adding: bool, deleting: bool) -> frozenset[int]:

@@ -26,15 +26,16 @@ class Tally:
         self._counts: dict[bytes, Counter[Value]] = {}
         self._periods: dict[Value, bytes] = {}
 
-    def add(self, columns: Columns) -> None:
-        """Count what events have."""
-        if not self._by:
+    def add(self, columns: Columns, weights: list[int] | None = None) -> None:
+        """Count what events have, each once, or as often as `weights` say."""
+        if not self._by and weights is None:
             values = [value for _, value in self._summary.counted(columns)]
             self._counts.setdefault(b"", Counter()).update(values)
             return
-        period = self._node if self._by == "node" else self._time
+        period = {"": _always, "node": self._node}.get(self._by, self._time)
         for place, value in self._summary.counted(columns):
-            self._counts.setdefault(period(columns, place), Counter())[value] += 1
+            counts = self._counts.setdefault(period(columns, place), Counter())
+            counts[value] += 1 if weights is None else weights[place]
 
     def rows(self, show: Show, top: int | None = None) -> list[tuple[int, bytes, bytes, Value]]:
         """Return count, period, what is shown and a value of it, the most frequent first.
@@ -68,6 +69,10 @@ class Tally:
                 self._periods.clear()
             found = self._periods[second] = text.encode("ascii")
         return found
+
+
+def _always(_columns: Columns, _place: int) -> bytes:
+    return b""
 
 
 def _first_first(row: tuple[int, bytes, bytes, Value]) -> int:

@@ -1,0 +1,154 @@
+"""Where reports get columns from: the logs, and indexes of those that do not change any more."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from itertools import chain
+from typing import TYPE_CHECKING, Final
+
+from auditd_py.report.blocks import blocks
+from auditd_py.report.scan import Scanner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from auditd_py.report.columns import Columns
+    from auditd_py.report.filters import Filter
+    from auditd_py.report.index import Index
+    from auditd_py.report.totals import Range
+    from auditd_py.search.reader import LogFile
+
+    Chunks = Callable[[Iterable[LogFile]], Iterator[bytes]]
+    Counted = tuple[Columns, list[int] | None]
+
+
+LEAST: Final = 1 << 20  # bytes: a smaller log is read as fast without an index
+
+_archive = re.compile(r".*\.\d{1,3}(?:\.(?:gz|zst))?").fullmatch
+
+
+def indexes_available() -> bool:
+    """Whether the packages are there that indexes need."""
+    return all(importlib.util.find_spec(name) for name in ("duckdb", "pyarrow"))
+
+
+def is_archive(path: str) -> bool:
+    """Whether a log is one that nothing is written to any more, by its name."""
+    return _archive(os.path.basename(path)) is not None
+
+
+class Source:
+    """The events of some log files that pass a filter.
+
+    `chunks` reads files and closes them; `index_of` finds the index of one. `left_out` counts the
+    events of types that a report goes `without`, `malformed` the lines with no record in them.
+    """
+
+    def __init__(
+        self,
+        files: list[LogFile],
+        passed: Filter,
+        timeout_s: int,
+        chunks: Chunks,
+        index_of: Callable[[LogFile], Index | None] = lambda _file: None,
+    ) -> None:
+        self.left_out = self.malformed = 0
+        self._files = files
+        self._filter = passed
+        self._timeout_s = timeout_s
+        self._chunks = chunks
+        self._index_of = index_of
+
+    def columns(
+        self, wanted: frozenset[str], without: frozenset[int], whole: Range | None = None
+    ) -> Iterator[Columns]:
+        """Give the events, from the logs themselves; `whole` is told the time of all there are."""
+        yield from self._scanned(self._chunks(self._files), wanted, without, whole)
+
+    def counted(
+        self,
+        groups: Iterable[frozenset[str]],
+        without: frozenset[int],
+        whole: Range | None = None,
+        *,
+        by_time: bool = False,
+    ) -> Iterator[tuple[Columns, list[int] | None, frozenset[str] | None]]:
+        """Give what is to be counted: events, or groups of those that are alike.
+
+        For groups, how often each was there, and which of `groups` they are alike in; where both
+        are None, all columns of all groups are there. With `by_time` no group has events of
+        different hours.
+        """
+        wanted = frozenset[str]().union(*groups)
+        text: list[Iterable[bytes]] = []
+        for file in self._files:
+            index = self._index_of(file)
+            found = None
+            if index is not None:
+                found = self._grouped(index, groups, without, by_time=by_time)
+            if index is None or found is None:
+                text.append(self._chunks([file]))
+                continue
+            file.close()
+            text.append([index.head])
+            for columns in self._scanned(chain.from_iterable(text), wanted, without, whole):
+                yield columns, None, None
+            yield from found
+            if whole is not None and index.first and index.last:
+                whole.extend(index.first, index.last)
+            text = [[index.tail]]
+        for columns in self._scanned(chain.from_iterable(text), wanted, without, whole):
+            yield columns, None, None
+
+    def _grouped(
+        self,
+        index: Index,
+        groups: Iterable[frozenset[str]],
+        without: frozenset[int],
+        *,
+        by_time: bool,
+    ) -> list[tuple[Columns, list[int], frozenset[str]]] | None:
+        from auditd_py.report.index import DamagedError
+
+        found = []
+        passed = self._filter
+        left_out = 0
+        for number, group in enumerate(groups):
+            needs = group | passed.needs | ({"types"} if without else set())
+            try:
+                columns, counts = index.grouped(needs, passed.start, passed.end, by_time=by_time)
+            except DamagedError:
+                return None
+            places = [
+                place
+                for place in passed.places(columns, of_time=False)
+                if not without or without.isdisjoint(columns.types[place])
+            ]
+            if without and number == 0:
+                left_out = sum(
+                    counts[place]
+                    for place, types in enumerate(columns.types)
+                    if not without.isdisjoint(types)
+                )
+            found.append((columns.picked(places), [counts[place] for place in places], group))
+        self.left_out += left_out
+        self.malformed += index.malformed
+        return found
+
+    def _scanned(
+        self,
+        text: Iterable[bytes],
+        wanted: frozenset[str],
+        without: frozenset[int],
+        whole: Range | None,
+    ) -> Iterator[Columns]:
+        scanner = Scanner(wanted | self._filter.needs, self._timeout_s, without)
+        for block in blocks(text):
+            columns = scanner.columns(block)
+            if whole is not None:
+                whole.add(columns)
+            yield self._filter.passed(columns)
+        self.left_out += scanner.left_out
+        self.malformed += scanner.malformed
