@@ -380,6 +380,7 @@ class _Run:
         copy = LogFile(file.path, os.dup(file.descriptor), file.compression)
         try:
             index_maker.make(file, chunks([copy]), self._request.timeout_s)
+            index_maker.forget(os.path.dirname(file.path))
         except OSError as error:
             if self._request.asks("--index"):
                 say(f"no index of {file.path}: {error.strerror or error}")

@@ -85,6 +85,8 @@ def findings(config: DaemonConfig, bad: frozenset[str], host: Host) -> Iterator[
     if bad.isdisjoint(_TRANSPORT):
         yield from _tls(config, host)
         yield from _krb5(config, host)
+    if "index_logs" not in bad:
+        yield from _index(config, host)
     if "compress_logs" not in bad:
         yield from _compression(config, host)
 
@@ -317,6 +319,12 @@ def _compression(config: DaemonConfig, host: Host) -> Iterator[Finding]:
     if config.compress_logs is Compression.ZSTD and not host.module("zstandard"):
         text = "zstd needs the Python package zstandard: pip install 'auditd-py[zstd]', or gzip"
         yield Finding("compress_logs", text)
+
+
+def _index(config: DaemonConfig, host: Host) -> Iterator[Finding]:
+    if config.index_logs and not (host.module("duckdb") and host.module("pyarrow")):
+        text = "needs the Python packages duckdb and pyarrow: pip install 'auditd-py[report]'"
+        yield Finding("index_logs", text)
 
 
 def _program(keyword: str, action: Action, host: Host) -> Iterator[Finding]:

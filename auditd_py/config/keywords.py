@@ -190,6 +190,11 @@ class DaemonConfig(BaseModel):
         Words(Compression),
         _ours("Compress rotated logs, at low priority, beside the daemon."),
     ] = Compression.NONE
+    index_logs: Annotated[
+        bool,
+        YesNo(),
+        _ours("Index rotated logs for aureport, at low priority, beside the daemon."),
+    ] = False
     keep_days: Annotated[
         int,
         Number(0, 36500, "days"),

@@ -38,10 +38,15 @@ def _packer(form: str) -> _Packer:
     return zstandard.ZstdCompressor(level=3, write_checksum=True).compressobj()
 
 
-if __name__ == "__main__":
+def be_idle() -> None:
+    """Take only what nobody else wants of the processor, and end when told to."""
     # the daemon ignores all signals, and its children would inherit that
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     os.nice(19 - os.nice(0))
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+if __name__ == "__main__":
+    be_idle()
     compress(sys.argv[1], sys.stdin.buffer, sys.stdout.buffer)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from auditd_py.daemon import idle_program
 from auditd_py.errors import LogError
 from auditd_py.log.rotation import SUFFIXES
 
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from auditd_py.daemon.logfile import LogFile
 
 _PROGRAM: Final = str(Path(__file__).with_name("compress_program.py"))
-_LIMIT_S: Final = 3600.0
-_SHOWN: Final = 400  # characters of what the program says when it fails
 
 log = structlog.get_logger()
 
@@ -60,7 +57,7 @@ class Compressor:
             return False
         suffix = ""
         try:
-            await self._run_program(form, work.source, work.target)
+            await idle_program.run(_PROGRAM, form, source=work.source, target=work.target)
             suffix = SUFFIXES[form]
         finally:
             # shielded: the file aside must go, or take its place, also when the daemon ends
@@ -68,22 +65,3 @@ class Compressor:
         if path:
             log.info("rotated log compressed", path=path)
         return True
-
-    async def _run_program(self, form: str, source: int, target: int) -> None:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", _PROGRAM, form,
-            stdin=source, stdout=target, stderr=asyncio.subprocess.PIPE, env={},
-        )  # fmt: skip
-        try:
-            async with asyncio.timeout(_LIMIT_S):
-                _, said = await process.communicate()
-        except BaseException as error:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-            if isinstance(error, TimeoutError):
-                raise LogError(_PROGRAM, f"took longer than {_LIMIT_S:.0f} s") from None
-            raise
-        if process.returncode:
-            text = said.decode(errors="replace").strip()[-_SHOWN:]
-            raise LogError(_PROGRAM, f"exit status {process.returncode}: {text}")

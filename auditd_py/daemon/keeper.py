@@ -10,6 +10,7 @@ import structlog
 
 from auditd_py.config.words import Compression
 from auditd_py.daemon.compressor import Compressor
+from auditd_py.daemon.indexer import Indexer
 from auditd_py.daemon.logfile import LogFile, LogSettings
 from auditd_py.daemon.writer import UNWRITTEN
 from auditd_py.errors import LogError
@@ -52,6 +53,7 @@ class LogKeeper:
         loop = asyncio.get_running_loop()
         self.file = LogFile(loop, config.write_queue << 20, self)
         self.compressor = Compressor(self.file)
+        self.indexer = Indexer()
         self._config = config
         self._pipeline = pipeline
         self._act = act
@@ -64,7 +66,7 @@ class LogKeeper:
         """Open the log as `config` says. Raises LogError or OSError: nothing has changed then."""
         await self.file.open(log_settings(config, responses, to_stdout=to_stdout))
         self._config = config
-        self._compress()
+        self._spawn(self._put_away())
 
     async def watch(self) -> None:
         """Look after disk and clock until cancelled."""
@@ -106,9 +108,13 @@ class LogKeeper:
         self._pipeline.daemon_record(kind, text, lambda line: given.set_result(give(line)))
         return await (await given)
 
-    def _compress(self) -> None:
-        if self._config.compress_logs is not Compression.NONE:
-            self._spawn(self.compressor.run(str(self._config.compress_logs)))
+    async def _put_away(self) -> None:
+        """Compress and index what was rotated."""
+        config = self._config
+        if config.compress_logs is not Compression.NONE:
+            await self.compressor.run(str(config.compress_logs))
+        if config.index_logs:
+            await self.indexer.run(config.log_file)
 
     # what the log tells, see logfile.Watcher
 
@@ -128,9 +134,9 @@ class LogKeeper:
             await self._resume(None, rearm=False)
 
     def log_rotated(self) -> None:
-        """Say so, and compress what was rotated."""
+        """Say so, and put away what was rotated."""
         log.info("Audit daemon rotating log files")
-        self._compress()
+        self._spawn(self._put_away())
 
     def log_told(self, level: str, text: str) -> None:
         """Log it."""

@@ -7,6 +7,7 @@ import json
 import os
 import stat
 import tempfile
+import time
 import zlib
 from typing import IO, TYPE_CHECKING, Final
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from auditd_py.search.reader import LogFile
 
 _EDGE: Final = 256 << 10  # bytes at the beginning and the end in which events of two files may be
+_LEFT_S: Final = 3600  # age at which an unfinished index is nobody's
 _ROWS: Final = 100_000  # events in one group of rows
 
 _KINDS: Final = {"second": pa.int64(), "success": pa.bool_()} | dict.fromkeys(NUMBERS, pa.int64())
@@ -58,15 +60,17 @@ def make(file: LogFile, chunks: Iterable[bytes], timeout_s: int) -> None:
 def forget(folder: str) -> None:
     """Remove what is left of logs that are gone. Raises OSError."""
     there = set()
-    with os.scandir(folder) as entries:
+    with os.scandir(folder or ".") as entries:
         for entry in entries:
             if entry.is_file(follow_symlinks=False):
                 status = entry.stat(follow_symlinks=False)
                 there.add(f"{status.st_dev:x}-{status.st_ino}.parquet")
     place = os.path.join(folder, FOLDER)
     for name in os.listdir(place):
-        if name.endswith(".parquet") and name not in there:
-            os.unlink(os.path.join(place, name))
+        path = os.path.join(place, name)
+        left = name.endswith(".new") and os.lstat(path).st_mtime < time.time() - _LEFT_S
+        if left or (name.endswith(".parquet") and name not in there):
+            os.unlink(path)
 
 
 class _Parts:

@@ -423,4 +423,6 @@ def test_one_log_file_warns_that_nothing_rotates() -> None:
 def test_zstd_needs_its_package() -> None:
     (problem,) = problems_of("compress_logs = zstd\n")
     assert problem.startswith("1: compress_logs: zstd needs the Python package zstandard: pip")
+    (problem,) = problems_of("index_logs = yes\n")
+    assert problem.startswith("1: index_logs: needs the Python packages duckdb and pyarrow: pip")
     assert config_of("compress_logs = gzip\n").compress_logs == "gzip"

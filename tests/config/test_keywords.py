@@ -23,6 +23,7 @@ def test_our_additions_are_marked() -> None:
         "tls_crl_file",
         "rotate_interval",
         "compress_logs",
+        "index_logs",
         "keep_days",
         "keep_total",
         "exec_timeout",
