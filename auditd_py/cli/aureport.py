@@ -303,9 +303,8 @@ class _Run:
     def _totals(self, files: list[LogFile]) -> int:
         whole, totals = Range(), Totals()
         source = self._source(files)
-        groups = dict(GROUPS)
-        for columns, weights, group in source.counted(groups, TOTALS_WITHOUT, whole):
-            totals.add(columns, weights, *([groups[group]] if group is not None else []))
+        for columns, weights, group in source.counted(GROUPS, TOTALS_WITHOUT, whole):
+            totals.add(columns, weights, *([GROUPS[group]] if group is not None else []))
         self._note(source)
         rows = totals.rows()
         if self._for_programs:

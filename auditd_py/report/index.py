@@ -18,6 +18,7 @@ import re
 import stat
 import zlib
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
@@ -68,42 +69,62 @@ class Index:
     first: bytes | None  # stamps
     last: bytes | None
 
-    def grouped(
-        self, columns: Iterable[str], start: int | None, end: int | None, *, by_time: bool
-    ) -> tuple[Columns, list[int]]:
-        """Return the different events, as far as `columns` go, and how often each was there.
 
-        In the order in which the first of each was over. Seconds from `start` to `end` count;
-        with `by_time` events are the same only if they are of the same PERIOD_S, whose beginning
-        is their stamp. Raises DamagedError.
-        """
-        names = sorted({"node", *columns})
-        try:
-            return self._grouped(names, start, end, by_time=by_time)
-        except (duckdb.Error, ValueError, RecursionError) as error:
-            raise DamagedError(str(error)) from error
+def grouped(
+    indexes: list[Index],
+    columns: Iterable[str],
+    start: int | None,
+    end: int | None,
+    *,
+    by_time: bool,
+) -> list[tuple[Columns, list[int]]]:
+    """Return the different events of each index, as far as `columns` go, and how many of each.
 
-    def _grouped(
-        self, names: list[str], start: int | None, end: int | None, *, by_time: bool
-    ) -> tuple[Columns, list[int]]:
-        period = f"second // {PERIOD_S} * {PERIOD_S}" if by_time else "0"
-        keys = ", ".join([*names, "period"])
-        rows = duckdb.connect().execute(
-            f"SELECT {', '.join([*names, f'{period} AS period'])}, count(*), "  # noqa: S608
-            "min(file_row_number) AS place "
-            "FROM read_parquet(?, file_row_number = true) "
-            "WHERE second >= ? AND second <= ? "
-            f"GROUP BY {keys} ORDER BY place",
-            [self.path, -1 if start is None else start, 1 << 62 if end is None else end],
-        ).fetchall()  # fmt: skip
-        found = Columns()
-        if not rows:
-            return found, []
-        *values, periods, counts, _ = zip(*rows, strict=True)
-        for name, column in zip(names, values, strict=True):
-            setattr(found, name, _read_column(name, column))
-        found.stamp = [b"%d.000:0" % second for second in periods]
-        return found, list(counts)
+    In the order in which the first of each was over. Seconds from `start` to `end` count; with
+    `by_time` events are the same only if they are of the same PERIOD_S, whose beginning is their
+    stamp. Raises DamagedError.
+    """
+    names = sorted({"node", *columns})
+    paths = [index.path for index in indexes]
+    try:
+        rows = _query(names, paths, start, end, by_time=by_time)
+        return [_columns(names, rows.get(path, [])) for path in paths]
+    except (duckdb.Error, ValueError, RecursionError) as error:
+        raise DamagedError(str(error)) from error
+
+
+def _query(
+    names: list[str], paths: list[str], start: int | None, end: int | None, *, by_time: bool
+) -> dict[str, list[tuple[Any, ...]]]:
+    period = f"second // {PERIOD_S} * {PERIOD_S}" if by_time else "0"
+    rows = _connection().execute(
+        f"SELECT filename, {', '.join(names)}, {period} AS period, count(*), "  # noqa: S608
+        "min(file_row_number) AS place "
+        "FROM read_parquet(?, file_row_number = true, filename = true) "
+        "WHERE second >= ? AND second <= ? "
+        f"GROUP BY filename, {', '.join(names)}, period ORDER BY place",
+        [paths, -1 if start is None else start, 1 << 62 if end is None else end],
+    ).fetchall()  # fmt: skip
+    found: dict[str, list[tuple[Any, ...]]] = {}
+    for path, *row in rows:
+        found.setdefault(path, []).append(tuple(row))
+    return found
+
+
+def _columns(names: list[str], rows: list[tuple[Any, ...]]) -> tuple[Columns, list[int]]:
+    found = Columns()
+    if not rows:
+        return found, []
+    *values, periods, counts, _ = zip(*rows, strict=True)
+    for name, column in zip(names, values, strict=True):
+        setattr(found, name, _read_column(name, column))
+    found.stamp = [b"%d.000:0" % second for second in periods]
+    return found, list(counts)
+
+
+@cache
+def _connection() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect()
 
 
 def find(file: LogFile, timeout_s: int) -> Index | None:
@@ -112,7 +133,7 @@ def find(file: LogFile, timeout_s: int) -> Index | None:
     if not _is_ours(path) or _GLOB.search(path):
         return None
     try:
-        rows = duckdb.connect().execute(
+        rows = _connection().execute(
             "SELECT key, value FROM parquet_kv_metadata(?)", [path]
         ).fetchall()  # fmt: skip
         said = {bytes(key): bytes(value) for key, value in rows}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from auditd_py.search.reader import LogFile
 
     Chunks = Callable[[Iterable[LogFile]], Iterator[bytes]]
-    Counted = tuple[Columns, list[int] | None]
+    Grouped = tuple[Columns, list[int], frozenset[str]]
 
 
 LEAST: Final = 1 << 20  # bytes: a smaller log is read as fast without an index
@@ -82,20 +82,18 @@ class Source:
         different hours.
         """
         wanted = frozenset[str]().union(*groups)
+        found = self._grouped(list(groups), without, by_time=by_time)
         text: list[Iterable[bytes]] = []
-        for file in self._files:
-            index = self._index_of(file)
-            found = None
-            if index is not None:
-                found = self._grouped(index, groups, without, by_time=by_time)
-            if index is None or found is None:
+        for file, indexed in zip(self._files, found, strict=True):
+            if indexed is None:
                 text.append(self._chunks([file]))
                 continue
+            index, counted = indexed
             file.close()
             text.append([index.head])
             for columns in self._scanned(chain.from_iterable(text), wanted, without, whole):
                 yield columns, None, None
-            yield from found
+            yield from counted
             if whole is not None and index.first and index.last:
                 whole.extend(index.first, index.last)
             text = [[index.tail]]
@@ -103,39 +101,40 @@ class Source:
             yield columns, None, None
 
     def _grouped(
-        self,
-        index: Index,
-        groups: Iterable[frozenset[str]],
-        without: frozenset[int],
-        *,
-        by_time: bool,
-    ) -> list[tuple[Columns, list[int], frozenset[str]]] | None:
-        from auditd_py.report.index import DamagedError
+        self, groups: list[frozenset[str]], without: frozenset[int], *, by_time: bool
+    ) -> list[tuple[Index, list[Grouped]] | None]:
+        """Return for each file its index, and what was counted with that."""
+        indexes = [self._index_of(file) for file in self._files]
+        there = [index for index in indexes if index is not None]
+        if not there:
+            return [None] * len(indexes)
+        from auditd_py.report.index import DamagedError, grouped
 
-        found = []
         passed = self._filter
-        left_out = 0
-        for number, group in enumerate(groups):
-            needs = group | passed.needs | ({"types"} if without else set())
-            try:
-                columns, counts = index.grouped(needs, passed.start, passed.end, by_time=by_time)
-            except DamagedError:
-                return None
-            places = [
-                place
-                for place in passed.places(columns, of_time=False)
-                if not without or without.isdisjoint(columns.types[place])
-            ]
-            if without and number == 0:
-                left_out = sum(
-                    counts[place]
-                    for place, types in enumerate(columns.types)
-                    if not without.isdisjoint(types)
-                )
-            found.append((columns.picked(places), [counts[place] for place in places], group))
-        self.left_out += left_out
-        self.malformed += index.malformed
-        return found
+        found: dict[str, list[Grouped]] = {index.path: [] for index in there}
+        try:
+            for group in groups:
+                needs = group | passed.needs | ({"types"} if without else set())
+                both = grouped(there, needs, passed.start, passed.end, by_time=by_time)
+                for index, (columns, counts) in zip(there, both, strict=True):
+                    found[index.path].append(self._passed(columns, counts, group, without))
+                    if group is groups[0]:
+                        self.left_out += sum(_of_types(columns, counts, without))
+        except DamagedError:  # which of them does not matter: the logs are there
+            self.left_out = 0
+            return [None] * len(indexes)
+        self.malformed += sum(index.malformed for index in there)
+        return [None if index is None else (index, found[index.path]) for index in indexes]
+
+    def _passed(
+        self, columns: Columns, counts: list[int], group: frozenset[str], without: frozenset[int]
+    ) -> Grouped:
+        places = [
+            place
+            for place in self._filter.places(columns, of_time=False)
+            if not without or without.isdisjoint(columns.types[place])
+        ]
+        return columns.picked(places), [counts[place] for place in places], group
 
     def _scanned(
         self,
@@ -152,3 +151,13 @@ class Source:
             yield self._filter.passed(columns)
         self.left_out += scanner.left_out
         self.malformed += scanner.malformed
+
+
+def _of_types(columns: Columns, counts: list[int], types: frozenset[int]) -> list[int]:
+    if not types:
+        return []
+    return [
+        count
+        for count, found in zip(counts, columns.types, strict=True)
+        if not types.isdisjoint(found)
+    ]
