@@ -21,7 +21,7 @@ from auditd_py.report import text
 from auditd_py.report.definitions import REPORTS, TOTALS_WITHOUT, Report, Summary
 from auditd_py.report.filters import Filter, without_types
 from auditd_py.report.show import Show
-from auditd_py.report.source import LEAST, Source, indexes_available, is_archive
+from auditd_py.report.source import Source, deserves_index, indexes_available
 from auditd_py.report.tally import PERIODS, Tally
 from auditd_py.report.totals import GROUPS, Range, Totals
 from auditd_py.search import reader
@@ -363,7 +363,7 @@ class _Run:
         request = self._request
         if request.asks("--no-index") or not stat.S_ISREG(os.fstat(file.descriptor).st_mode):
             return None
-        if not (request.asks("--index") or (is_archive(file.path) and file.size >= LEAST)):
+        if not (request.asks("--index") or deserves_index(file)):
             return None
         if not indexes_available():
             if request.asks("--index"):

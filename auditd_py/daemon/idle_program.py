@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from pathlib import Path
 from typing import Final
 
 from auditd_py.errors import LogError
 
+_PACKAGES: Final = str(Path(__file__).parent.parent.parent)  # where this package is found
 _LIMIT_S: Final = 3600.0
 _SHOWN: Final = 400  # characters of what the program says when it fails
 
@@ -22,7 +24,7 @@ async def run(*arguments: str, source: int | None = None, target: int | None = N
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", *arguments,
         stdin=nothing if source is None else source, stdout=nothing if target is None else target,
-        stderr=asyncio.subprocess.PIPE, env={},
+        stderr=asyncio.subprocess.PIPE, env={"PYTHONPATH": _PACKAGES},
     )  # fmt: skip
     try:
         async with asyncio.timeout(_LIMIT_S):

@@ -11,15 +11,14 @@ import sys
 from auditd_py.daemon.compress_program import be_idle
 from auditd_py.record.event import EOE_TIMEOUT_S
 from auditd_py.report import index, index_maker
-from auditd_py.report.source import LEAST, is_archive
+from auditd_py.report.source import deserves_index
 from auditd_py.search import reader
 
 
 def make_all(log: str) -> None:
     """Give each archive of a log its index, the newest first. Raises LogError and OSError."""
     for file in reversed(reader.open_log(log)):
-        wanted = is_archive(file.path) and file.size >= LEAST
-        if wanted and index.find(file, EOE_TIMEOUT_S) is None:
+        if deserves_index(file) and index.find(file, EOE_TIMEOUT_S) is None:
             index_maker.make(file, _text(file), EOE_TIMEOUT_S)
         file.close()
     index_maker.forget(os.path.dirname(log))

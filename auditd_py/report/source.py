@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     Grouped = tuple[Columns, list[int], frozenset[str]]
 
 
-LEAST: Final = 1 << 20  # bytes: a smaller log is read as fast without an index
+_LEAST: Final = 1 << 20  # bytes: a smaller log is read as fast without an index
+_PACKED: Final = 10  # times that a compressed log is smaller
 
 _archive = re.compile(r".*\.\d{1,3}(?:\.(?:gz|zst))?").fullmatch
 
@@ -34,9 +35,10 @@ def indexes_available() -> bool:
     return all(importlib.util.find_spec(name) for name in ("duckdb", "pyarrow"))
 
 
-def is_archive(path: str) -> bool:
-    """Whether a log is one that nothing is written to any more, by its name."""
-    return _archive(os.path.basename(path)) is not None
+def deserves_index(file: LogFile) -> bool:
+    """Whether a log is one that nothing is written to any more, by its name, and large enough."""
+    least = _LEAST // _PACKED if file.compression else _LEAST
+    return _archive(os.path.basename(file.path)) is not None and file.size >= least
 
 
 class Source:
