@@ -304,7 +304,10 @@ class _Run:
         whole, totals = Range(), Totals()
         source = self._source(files)
         for columns, weights, group in source.counted(GROUPS, TOTALS_WITHOUT, whole):
-            totals.add(columns, weights, *([GROUPS[group]] if group is not None else []))
+            if weights is None or group is None:
+                totals.add(columns)
+            else:
+                totals.add_groups(columns, weights, GROUPS[group])
         self._note(source)
         rows = totals.rows()
         if self._for_programs:

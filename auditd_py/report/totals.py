@@ -8,11 +8,32 @@ from auditd_py.report.columns import time_of
 from auditd_py.report.definitions import BY_NAME, TOTALS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from auditd_py.report.columns import Columns, Value
 
 
 # all that most events are: a call and its details, which are in no report by type
 _PLAIN: Final = (1300,)
+
+
+def _groups() -> dict[frozenset[str], list[int]]:
+    """Return the lines by the columns that they are counted from; those from types together."""
+    types = frozenset({"type", "success"}).union(
+        *(BY_NAME[name].needs for _, name, _ in TOTALS if "types" in BY_NAME[name].needs)
+    )
+    groups: dict[frozenset[str], list[int]] = {}
+    for line, (_, name, how) in enumerate(TOTALS):
+        summary = BY_NAME[name].summary
+        assert summary is not None
+        needs = summary.needs | ({"success"} if how in {"successful", "failed"} else set())
+        group = types if needs <= types and how != "different" else needs
+        groups.setdefault(group - {"auid_name"}, []).append(line)  # users are counted by number
+    return groups
+
+
+# what events are grouped by where groups are counted, and the lines that are counted so
+GROUPS: Final = _groups()
 
 
 class Totals:
@@ -51,12 +72,38 @@ class Totals:
             else:
                 self._counts[line] += len({place for place, _ in report.rows(outcomes[how])})
 
+    def add_groups(self, columns: Columns, weights: list[int], lines: Iterable[int]) -> None:
+        """Count what groups of events have, each as often as `weights` say, for some lines."""
+        columns.auid_name = [None] * len(columns)
+        for line in lines:
+            _, name, how = TOTALS[line]
+            summary = BY_NAME[name].summary
+            assert summary is not None
+            if how == "different":
+                self._different[line].update(value for _, value in summary.counted(columns))
+                continue
+            if how == "records":
+                places = [place for place, _ in summary.counted(columns)]
+            else:
+                places = _events(columns, name, how)
+            self._counts[line] += sum(map(weights.__getitem__, places))
+
     def rows(self) -> list[tuple[str, int]]:
         """Return each line's words and its number."""
         return [
             (what, len(self._different[line]) if how == "different" else self._counts[line])
             for line, (what, _, how) in enumerate(TOTALS)
         ]
+
+
+def _events(columns: Columns, name: str, how: str) -> list[int]:
+    if name == "event":
+        return list(range(len(columns)))
+    places = dict.fromkeys(place for place, _ in BY_NAME[name].rows(columns))
+    if how == "events":
+        return list(places)
+    wanted = how == "successful"
+    return [place for place in places if columns.success[place] is wanted]
 
 
 def _distinct(columns: Columns, names: frozenset[str]) -> Columns:
@@ -74,9 +121,11 @@ class Range:
 
     def add(self, columns: Columns) -> None:
         """Take events into account."""
-        if not columns.stamp:
-            return
-        first, last = columns.stamp[0], columns.stamp[-1]
+        if columns.stamp:
+            self.extend(columns.stamp[0], columns.stamp[-1])
+
+    def extend(self, first: bytes, last: bytes) -> None:
+        """Take events from one stamp to another into account."""
         if self.first is None or time_of(first) < time_of(self.first):
             self.first = first
         if self.last is None or time_of(last) > time_of(self.last):
