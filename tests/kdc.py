@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 REALM = "AUDIT.TEST"
 _CLIENTS = """[libdefaults]
+ {more}
  default_realm = {realm}
  dns_lookup_realm = false
  dns_lookup_kdc = false
@@ -41,14 +42,14 @@ _SERVER = """[kdcdefaults]
 
 
 class Kdc:
-    """A running MIT KDC; `environment` is for those who are to use it."""
+    """A running MIT KDC; `environment` is for those who are to use it, `more` for krb5.conf."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more: str = "") -> None:
         folder.mkdir(mode=0o700)
         self.folder = folder
         self.host = os.uname().nodename.lower()
         port = free_port()
-        values = {"realm": REALM, "port": port, "folder": folder, "host": self.host}
+        values = {"realm": REALM, "port": port, "folder": folder, "host": self.host, "more": more}
         (folder / "krb5.conf").write_text(_CLIENTS.format(**values))
         (folder / "kdc.conf").write_text(_SERVER.format(**values))
         self.environment = {
@@ -79,6 +80,10 @@ class Kdc:
         self._run("kadmin.local", "ktadd", "-k", str(keytab), principal)
         keytab.chmod(0o400)
         return keytab
+
+    def limit(self, principal: str, seconds: int) -> None:
+        """Have tickets of a principal expire that soon."""
+        self._run("kadmin.local", "modprinc", "-maxlife", f"{seconds} seconds", principal)
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(

@@ -41,7 +41,7 @@ class Channel(Protocol):
         """Return the messages in what came, as far as they are whole. Raises WireError."""
 
     def seal(self, data: bytes) -> bytes:
-        """Return whole messages as they are to be sent."""
+        """Return whole messages as they are to be sent. Raises WireError."""
 
     def goodbye(self) -> bytes:
         """Return what says that nothing follows."""

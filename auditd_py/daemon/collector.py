@@ -533,6 +533,8 @@ class Client(asyncio.Protocol):
     def send(self, data: bytes) -> None:
         """Send an answer, if the client is still there."""
         if self._channel is not None and data:
+            if self._transport is None or self._transport.is_closing():
+                return  # the channel has said that nothing follows
             try:
                 data = self._channel.seal(data)
             except WireError as error:

@@ -129,7 +129,10 @@ class TlsChannel:
 
     def seal(self, data: bytes) -> bytes:
         """See Channel."""
-        self._tls.write(data)
+        try:
+            self._tls.write(data)
+        except ssl.SSLError as error:
+            raise WireError(f"tls: {_plain(error)}") from None
         return self._out.read()
 
     def goodbye(self) -> bytes:
@@ -165,7 +168,7 @@ class TlsChannel:
 
 
 def _plain(error: ssl.SSLError) -> str:
-    told: str = getattr(error, "verify_message", None) or error.reason
+    told: str = getattr(error, "verify_message", None) or error.reason or str(error)
     return told.lower().replace("_", "-").replace(" ", "-")
 
 
