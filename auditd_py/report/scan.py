@@ -102,7 +102,8 @@ class Scanner:
         records = self._odd(look, block)
         strange = _not_alike(look, block, call_keys, path_keys)
         if look.all_events:
-            strange |= set(look.heads.findall(block)).difference(call_keys, records)
+            details = set(look.details.findall(block)).union(path_keys)
+            strange |= details.difference(call_keys, records)
         unusual = strange | records.keys()
         if strange or not (unusual.isdisjoint(call_keys) and unusual.isdisjoint(path_keys)):
             records = self._records(look.lines.finditer(block), look, unusual)
@@ -231,6 +232,7 @@ class _Expressions:
     heads: re.Pattern[bytes]
     call_heads: re.Pattern[bytes]
     path_heads: re.Pattern[bytes]
+    details: re.Pattern[bytes]
     all_events: bool
 
 
@@ -253,6 +255,7 @@ def _expressions(wanted: frozenset[str], *, nodes: bool) -> _Expressions:
         silent.append(b"SOCKADDR")
     no_node = b"(?:node=[^ \n]+ )?" if nodes else b""
     no_detail = b"(?!" + no_node + b"type=(?:" + b"|".join(silent) + rb") msg=audit\()"
+    alone = [name for name in silent if name not in {b"SYSCALL", b"EOE"}]  # a lone EOE is no event
     end = rb"[^\n]*"
     return _Expressions(
         nodes,
@@ -265,6 +268,7 @@ def _expressions(wanted: frozenset[str], *, nodes: bool) -> _Expressions:
         re.compile(node + rb"[^\n]*?audit\(([^)\n]*)\)"),
         re.compile(node + b"type=SYSCALL" + head),
         re.compile(node + b"type=PATH" + head),
+        re.compile(node + b"type=(?:" + b"|".join(alone) + b")" + head),
         bool(wanted & {"type", "types"}),
     )
 

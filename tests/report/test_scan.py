@@ -120,3 +120,13 @@ def test_lines_that_are_no_records_are_counted():
 def test_any_bytes_are_read(data):
     for columns in read(call(1) + data.replace(b"audit", b"audit(1.000:1)") + b"\n" + call(2)):
         assert len(columns.exe) == len(columns)
+
+
+def test_records_without_their_call_are_an_event_but_for_a_lone_end():
+    details = b'type=CWD msg=audit(1700000000.000:1): cwd="/"\n' + path(2, b'"/a"')
+    end = b"type=EOE msg=audit(1700000000.000:3): \n"
+    assert [row[2] for row in rows(details + end + call(4), frozenset({"type"}))] == [
+        b"CWD",
+        b"PATH",
+        b"SYSCALL",
+    ]
