@@ -13,8 +13,6 @@ from auditd_py.cli.ausearch_words import Options, UsageError, parse_words
 from auditd_py.errors import AuditError
 from auditd_py.search.reader import blocks, from_time, open_file, open_log
 from auditd_py.search.scan import Scan
-from auditd_py.search.settings import reader_settings
-from auditd_py.search.times import TimeError
 
 if TYPE_CHECKING:
     import subprocess
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
     from auditd_py.search.output import Writer
     from auditd_py.search.reader import LogFile
     from auditd_py.search.resume import Resume
+    from auditd_py.search.settings import ReaderSettings
 
 FOUND: Final = 0
 NOT_FOUND: Final = 1
@@ -42,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(words)
     except AuditError as error:
-        kind = "" if isinstance(error, UsageError | TimeError) else "Error - "
+        usage = isinstance(error, UsageError) or type(error).__name__ == "TimeError"
+        kind = "" if usage else "Error - "
         sys.stderr.write(f"{kind}{error}\n")
         if more := getattr(error, "more", ""):
             sys.stderr.write(f"{more}\n")
@@ -141,7 +141,7 @@ class Search:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.settings = None if options.input else reader_settings()
+        self.settings = None if options.input else _settings()
         self.found = 0
         self.junk = 0
         self.output = Output(options)
@@ -314,6 +314,12 @@ class Search:
             self.progress.clear()
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
+
+
+def _settings() -> ReaderSettings:
+    from auditd_py.search.settings import reader_settings
+
+    return reader_settings()
 
 
 def _is_long(files: list[LogFile]) -> bool:

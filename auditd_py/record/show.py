@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from auditd_py.record.escape import Escape, escaped
-from auditd_py.record.fields import decoded, keys_of
+from auditd_py.record.fields import decoded, from_hex, keys_of
 from auditd_py.record.interpret import Context, Interpreter, context_of, kind_of
 from auditd_py.record.interpret_arguments import DEPENDENT, arguments_of
 from auditd_py.record.record import ENRICHED, parse_record, type_number
@@ -42,34 +42,6 @@ _NUMBERS: Final = frozenset(
 # no comma ends their values
 _WHOLE: Final = frozenset({"mac_label", "sockaddr", "tty_data"})
 _ARGUMENTS: Final = {"a0": 0, "a1": 1, "a2": 2, "a3": 3}
-
-
-def default_text(event: Event, when: Callable[[int], bytes], mode: Escape = Escape.TTY) -> bytes:
-    """Return an event as ausearch shows it: its time, and its records, last one first.
-
-    `when` turns seconds into a time, as ctime does. What the daemon added is left out. Whole
-    lines are escaped.
-    """
-    lines = [b"----", b"time->" + when(event.seconds)]
-    lines += [escaped(record.plain_line, mode) for record in reversed(event.records)]
-    return b"\n".join(lines) + b"\n"
-
-
-def raw_text(event: Event) -> bytes:
-    """Return an event's lines as they were read (ausearch --raw)."""
-    return b"\n".join(record.line for record in event.records) + b"\n"
-
-
-def raw_text_marked(event: Event) -> bytes:
-    """Return the same as the C tools do: if one record is enriched, all end with what one has.
-
-    They put 0x1D after each record of such an event, with nothing behind it where the daemon
-    had nothing to add.
-    """
-    lines = [record.line for record in event.records]
-    if any(ENRICHED in line for line in lines):
-        lines = [line if ENRICHED in line else line + ENRICHED for line in lines]
-    return b"\n".join(lines) + b"\n"
 
 
 def _plain(line: bytes, mode: Escape) -> bytes:
@@ -110,6 +82,11 @@ class InterpretedText:
             return self.record(parse_record(line))
         text = line[start:]
         name = line[5 : line.index(b" ", 5)]
+        if name == b"PROCTITLE" and text[:10] == b"proctitle=" and ENRICHED not in text:
+            value = text[10:]
+            raw = decoded(value) if value[:1] == b'"' else (from_hex(value) or value)
+            title = escaped(raw.replace(b"\0", b" "), self._mode)
+            return self._head(name, record) + b"proctitle=" + title + b" \n"
         shown = self._texts.get((name, text))
         if shown is None:
             whole = parse_record(line)
@@ -118,11 +95,14 @@ class InterpretedText:
                 if len(self._texts) > _MOST_TEXTS:
                     self._texts.clear()
                 self._texts[name, text] = shown
+        return self._head(shown[0], record) + shown[1] + b"\n"
+
+    def _head(self, name: bytes, record: Record) -> bytes:
         if record.seconds != self._second:
             self._second = record.seconds
             self._stamp = self._when(record.seconds)
-        return b"type=%b msg=audit(%b.%03d:%d) : %b\n" % (
-            shown[0], self._stamp, record.milliseconds, record.serial, shown[1],
+        return b"type=%b msg=audit(%b.%03d:%d) : " % (
+            name, self._stamp, record.milliseconds, record.serial,
         )  # fmt: skip
 
     def record(self, record: Record) -> bytes:

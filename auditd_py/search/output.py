@@ -6,8 +6,8 @@ import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from auditd_py.record.plain import default_text, raw_text_marked
 from auditd_py.record.record import ENRICHED
-from auditd_py.record.show import InterpretedText, default_text, raw_text_marked
 from auditd_py.search.scan import records_of
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def default_writer(mode: Escape, *, iso: bool) -> Writer:
 
 def interpret_writer(names: Names, mode: Escape, *, iso: bool) -> Writer:
     """Return what gives an event with names for its values."""
+    from auditd_py.record.show import InterpretedText
+
     interpreted = InterpretedText(names, formatted_time(ISO if iso else DATE_TIME), mode)
 
     def text(event: Event) -> bytes:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from auditd_py.record.fields import enriched_names, full_path
 from auditd_py.record.record import type_number
-from auditd_py.search.subject import UNSET, Subject
 from auditd_py.tables.machines import MACHINES
 from auditd_py.tables.record_types import type_name
 
@@ -15,11 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from auditd_py.record.event import Event
+    from auditd_py.search.subject import Subject
 
     Test = Callable[[Subject], bool]
 
 Who = int | bytes  # an id, or a name that only the enriched part of records knows
 
+UNSET: Final = 0xFFFFFFFF
 MOST_NEEDLES: Final = 3  # more are slower to look for than to read all
 
 _USERS: Final = {
@@ -103,6 +103,8 @@ class Query:
             self._tests = self._made_tests()
         if not self._tests:
             return True
+        from auditd_py.search.subject import Subject
+
         subject = Subject(event)
         return all(test(subject) for test in self._tests)
 
@@ -176,6 +178,8 @@ def _who_test(who: Who, names: tuple[str, ...]) -> Test:
         if names == ("gid",):  # of groups that were added or removed too
             return lambda found: number in (found.gid, found.group_id)
         return lambda found: any(getattr(found, name) == number for name in names)
+    from auditd_py.record.fields import enriched_names
+
     fields = [name.encode("ascii") for name in names]
     return lambda found: any(
         who in (named.get(name) for name in fields) for named in map(enriched_names, found.records)
@@ -189,6 +193,8 @@ def _hosts(found: Subject) -> list[bytes]:
 
 def _file_names(found: Subject) -> list[bytes]:
     """Return all names of files and the working directory; relative ones in both forms."""
+    from auditd_py.record.fields import full_path
+
     cwd = found.cwd
     names = [] if cwd is None else [cwd]
     for file in found.files:

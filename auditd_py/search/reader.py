@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from auditd_py.errors import LogError
-from auditd_py.log.rotation import archives
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -102,6 +101,8 @@ def _names(path: str) -> tuple[list[str], bool]:
 
     A rotation gives the oldest the next number first: meanwhile a number is missing.
     """
+    from auditd_py.log.rotation import archives  # only where there are any
+
     folder, base = os.path.split(path)
     try:
         present = os.listdir(folder or ".")

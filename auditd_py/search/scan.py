@@ -137,7 +137,7 @@ class Scan:
         self.sparse = sparsely and 0 < len(self._needles) <= MOST_NEEDLES
         self._assembler = Assembler(timeout_s, promptly=promptly)
         self._straight = not promptly
-        self._waiting: deque[Run] = deque()
+        self._waiting: deque[Event] = deque()
         self._order = (0, 0, 0)
         self._node: bytes | None = None
         self._open: dict[Key, Event] = {}
@@ -165,15 +165,19 @@ class Scan:
             second = run.seconds
             self.latest = max(self.latest, second)
             order = (second, run.milliseconds, run.serial)
-            if self._straight and order > self._order and run.node == self._node:
-                self._order = order
-                waiting.append(run)
-                while waiting[0].seconds + timeout_s <= second or len(waiting) > MOST_OPEN:
-                    yield Event([waiting.popleft()])
-                continue
-            if self._straight and not waiting:
+            if self._straight and waiting and run.node == self._node:
+                if order > self._order:
+                    self._order = order
+                    waiting.append(Event([run]))
+                    while waiting[0].seconds + timeout_s <= second or len(waiting) > MOST_OPEN:
+                        yield waiting.popleft()
+                    continue
+                if order == self._order:  # the beginning was in the block before
+                    waiting[-1].records.append(run)
+                    continue
+            elif self._straight and not waiting:
                 self._order, self._node = order, run.node
-                waiting.append(run)
+                waiting.append(Event([run]))
                 continue
             yield from self._assembled()
             yield from self._assembler.feed(run)
@@ -181,7 +185,8 @@ class Scan:
 
     def _assembled(self) -> list[Event]:
         """Give what waits to the assembler, which takes lines in any order; not back again."""
-        over = [event for run in self._waiting for event in self._assembler.feed(run)]
+        runs = [run for event in self._waiting for run in event.records]
+        over = [event for run in runs for event in self._assembler.feed(run)]
         self._waiting.clear()
         self._straight = False
         return over
@@ -196,7 +201,7 @@ class Scan:
             events = _in_order(self._open.values())
             self._open.clear()
             return events
-        over: list[Event] = [Event([run]) for run in self._waiting]
+        over = list(self._waiting)
         self._waiting.clear()
         return over + self._assembler.end()
 

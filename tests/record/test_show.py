@@ -17,8 +17,9 @@ from auditd_py.record.escape import Escape
 from auditd_py.record.event import assemble
 from auditd_py.record.fields import fields
 from auditd_py.record.interpret import Names
+from auditd_py.record.plain import default_text, raw_text, raw_text_marked
 from auditd_py.record.record import parse_record
-from auditd_py.record.show import InterpretedText, default_text, raw_text, raw_text_marked
+from auditd_py.record.show import InterpretedText
 
 DATA = Path(__file__).parent.parent / "data"
 LOGS = ("alpha-raw", "alpha-enriched")
