@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class AuditError(Exception):
     """Base of every error this package raises on purpose."""
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing wrong with a settings file.
 
     `line` is 1-based, 0 when the problem is the file itself or a combination of lines.
@@ -50,6 +49,10 @@ class KernelError(AuditError):
 
 class WireError(AuditError):
     """Bytes from a socket are not what the protocol allows."""
+
+
+class TimeError(AuditError):
+    """A date or time on a command line cannot be understood; the text says what is allowed."""
 
 
 class LogError(AuditError):

@@ -30,6 +30,8 @@ PEERS: Final = Path(os.environ.get("PEERS", ROOT / ".cache" / "peers")).resolve(
 EVENTS: Final = 60_000
 BEGUN: Final = 1_700_000_000
 LONG_S: Final = 20.0
+# as the installed command does
+STARTED: Final = "import sys; from auditd_py.cli.ausearch import main; sys.exit(main())"
 RATES: Final = {"50/s": 50, "500/s": 500, "5,000/s": 5000, "one second": 0}
 
 
@@ -156,7 +158,7 @@ def run(program: Sequence[str], options: Sequence[str], log: Path, result: Resul
 def compare(case: Case, log: Path, repeat: int, *, quick: bool) -> tuple[Result, Result | None]:
     """Return what ours and the C tool took."""
     ours, theirs = Result(), Result()
-    program = (sys.executable, "-m", "auditd_py.cli.ausearch")
+    program = (sys.executable, "-c", STARTED)
     for number in range(repeat):
         run(program, case.options, log, ours)
         slow = theirs.seconds and theirs.seconds[0] > LONG_S
@@ -212,7 +214,7 @@ def _table(logs: dict[str, Path], repeat: int, only: str, *, quick: bool) -> int
 def _growth(logs: dict[str, Path], repeat: int) -> None:
     print("\n| log | -k rare s | MiB | every event, --raw s | MiB |")
     print("| --- | --- | --- | --- | --- |")
-    program = (sys.executable, "-m", "auditd_py.cli.ausearch")
+    program = (sys.executable, "-c", STARTED)
     for megabytes in GROWTH_MB:
         log = logs["1 GB" if megabytes == 1000 else f"{megabytes} MB"]
         few, all_of = Result(), Result()

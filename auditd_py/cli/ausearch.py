@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from auditd_py import __version__
 from auditd_py.cli.ausearch_words import Options, UsageError, parse_words
-from auditd_py.errors import AuditError
+from auditd_py.errors import AuditError, TimeError
 from auditd_py.search.reader import blocks, from_time, open_file, open_log
 from auditd_py.search.scan import Scan
 
@@ -41,8 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(words)
     except AuditError as error:
-        usage = isinstance(error, UsageError) or type(error).__name__ == "TimeError"
-        kind = "" if usage else "Error - "
+        kind = "" if isinstance(error, UsageError | TimeError) else "Error - "
         sys.stderr.write(f"{kind}{error}\n")
         if more := getattr(error, "more", ""):
             sys.stderr.write(f"{more}\n")

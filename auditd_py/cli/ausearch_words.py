@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from auditd_py.errors import AuditError
@@ -27,33 +26,33 @@ class UsageError(AuditError):
         self.more = more
 
 
-@dataclass(slots=True)
 class Options:
     """What a command line asks for."""
 
-    query: Query = field(default_factory=Query)
-    format: str = ""
-    escape: Escape = Escape.TTY
-    extra: set[str] = field(default_factory=set)
-    input: str = ""
-    input_logs: bool = False
-    just_one: bool = False
-    line_buffered: bool = False
-    checkpoint: str = ""
-    from_checkpoint: bool = False
-    timeout_s: int | None = None
-    debug: bool = False
-    follow: bool = False
-    stats: bool = False
-    sql: str = ""
-    iso_time: bool = False
-    color: str = "auto"
-    pager: bool = True
-    start: list[str] = field(default_factory=list)
-    end: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    help: bool = False
-    version: bool = False
+    def __init__(self) -> None:
+        self.query: Query = Query()
+        self.format: str = ""
+        self.escape: Escape = Escape.TTY
+        self.extra: set[str] = set()
+        self.input: str = ""
+        self.input_logs: bool = False
+        self.just_one: bool = False
+        self.line_buffered: bool = False
+        self.checkpoint: str = ""
+        self.from_checkpoint: bool = False
+        self.timeout_s: int | None = None
+        self.debug: bool = False
+        self.follow: bool = False
+        self.stats: bool = False
+        self.sql: str = ""
+        self.iso_time: bool = False
+        self.color: str = "auto"
+        self.pager: bool = True
+        self.start: list[str] = []
+        self.end: list[str] = []
+        self.notes: list[str] = []
+        self.help: bool = False
+        self.version: bool = False
 
 
 class Words:

@@ -8,7 +8,6 @@ their time, each node's by itself, so that a node whose clock is behind holds up
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
@@ -29,11 +28,20 @@ _PROCTITLE: Final = 1327
 _ENDS: Final = frozenset({1005, _EOE, _PROCTITLE, 2000, *range(1007, 1300), *range(1406, 1420)})
 
 
-@dataclass(slots=True)
 class Event:
     """Records of one event in the order in which they came, at least one."""
 
-    records: list[Record]
+    __slots__ = ("records",)
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, records: list[Record]) -> None:
+        self.records = records
+
+    def __eq__(self, other: object) -> bool:
+        return self.records == other.records if isinstance(other, Event) else NotImplemented
+
+    def __repr__(self) -> str:
+        return f"Event(records={self.records!r})"
 
     @property
     def node(self) -> bytes | None:

@@ -7,7 +7,6 @@ Only the head is read at once: node, type, time and serial. Fields are split whe
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +26,6 @@ _head = re.compile(
 _unknown = re.compile(rb"(?:UNKNOWN\[)?(\d{1,9})\]?").fullmatch
 
 
-@dataclass(slots=True)
 class Record:
     """A record; `line` is all of it, without the newline.
 
@@ -35,13 +33,39 @@ class Record:
     and empty where the line has none. `start` is where the text begins, in bytes.
     """
 
-    line: bytes
-    node: bytes | None
-    type_name: bytes
-    seconds: int
-    milliseconds: int
-    serial: int
-    start: int
+    # written out, as `dataclasses` takes longer to load than a short search takes
+    __slots__ = ("line", "milliseconds", "node", "seconds", "serial", "start", "type_name")
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(  # noqa: PLR0917  seven times a record is made by place
+        self,
+        line: bytes,
+        node: bytes | None,
+        type_name: bytes,
+        seconds: int,
+        milliseconds: int,
+        serial: int,
+        start: int,
+    ) -> None:
+        self.line = line
+        self.node = node
+        self.type_name = type_name
+        self.seconds = seconds
+        self.milliseconds = milliseconds
+        self.serial = serial
+        self.start = start
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Record):
+            return NotImplemented
+        return self.line == other.line and self.key == other.key and self.start == other.start
+
+    def __repr__(self) -> str:
+        return (
+            f"Record(line={self.line!r}, node={self.node!r}, type_name={self.type_name!r},"
+            f" seconds={self.seconds}, milliseconds={self.milliseconds}, serial={self.serial},"
+            f" start={self.start})"
+        )
 
     @property
     def type_number(self) -> int:

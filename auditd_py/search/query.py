@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from auditd_py.record.record import type_number
 from auditd_py.tables.machines import MACHINES
 from auditd_py.tables.record_types import type_name
 
 if TYPE_CHECKING:
+    import builtins
     from collections.abc import Callable
 
     from auditd_py.record.event import Event
@@ -31,7 +31,9 @@ _USERS: Final = {
 _GROUPS: Final = {"gid": ("gid",), "egid": ("egid",), "any_gid": ("gid", "egid")}
 
 
-@dataclass(slots=True)
+_EMPTY: Final = {"types": frozenset[int](), "nodes": frozenset[bytes](), "exact": False}
+
+
 class Query:
     """The criteria of a search; None, or empty, asks for nothing.
 
@@ -39,38 +41,92 @@ class Query:
     seconds since 1970, both included.
     """
 
-    start: int | None = None
-    end: int | None = None
-    serial: int | None = None
-    types: frozenset[int] = frozenset()
-    nodes: frozenset[bytes] = frozenset()
-    key: bytes | None = None
-    file: bytes | None = None
-    exe: bytes | None = None
-    comm: bytes | None = None
-    host: bytes | None = None
-    terminal: bytes | None = None
-    vm: bytes | None = None
-    vm_uuid: bytes | None = None
-    subject: bytes | None = None
-    object: bytes | None = None
-    context: bytes | None = None  # of the subject or of the object
-    arch: int | None = None
-    syscall: int | str | None = None  # a number, or a name on whatever machine
-    exit: int | None = None
-    success: bool | None = None
-    pid: int | None = None
-    ppid: int | None = None
-    session: int | None = None
-    auid: Who | None = None
-    uid: Who | None = None
-    euid: Who | None = None
-    any_uid: Who | None = None
-    gid: Who | None = None
-    egid: Who | None = None
-    any_gid: Who | None = None
-    exact: bool = False
-    _tests: list[Test] | None = field(default=None, repr=False, compare=False)
+    # written out, as `dataclasses` takes longer to load than a short search takes
+    __slots__ = (
+        "_tests",
+        "any_gid",
+        "any_uid",
+        "arch",
+        "auid",
+        "comm",
+        "context",
+        "egid",
+        "end",
+        "euid",
+        "exact",
+        "exe",
+        "exit",
+        "file",
+        "gid",
+        "host",
+        "key",
+        "nodes",
+        "object",
+        "pid",
+        "ppid",
+        "serial",
+        "session",
+        "start",
+        "subject",
+        "success",
+        "syscall",
+        "terminal",
+        "types",
+        "uid",
+        "vm",
+        "vm_uuid",
+    )
+    __hash__ = None  # type: ignore[assignment]
+
+    start: int | None
+    end: int | None
+    serial: int | None
+    types: frozenset[int]
+    nodes: frozenset[bytes]
+    key: bytes | None
+    file: bytes | None
+    exe: bytes | None
+    comm: bytes | None
+    host: bytes | None
+    terminal: bytes | None
+    vm: bytes | None
+    vm_uuid: bytes | None
+    subject: bytes | None
+    object: bytes | None
+    context: bytes | None  # of the subject or of the object
+    arch: int | None
+    syscall: int | str | None  # a number, or a name on whatever machine
+    exit: int | None
+    success: bool | None
+    pid: int | None
+    ppid: int | None
+    session: int | None
+    auid: Who | None
+    uid: Who | None
+    euid: Who | None
+    any_uid: Who | None
+    gid: Who | None
+    egid: Who | None
+    any_gid: Who | None
+    exact: bool
+    _tests: list[Test] | None
+
+    def __init__(self, **criteria: Any) -> None:  # noqa: ANN401  a value for each criterion
+        """Take criteria by name; raises TypeError for one that is not known."""
+        for name in Query.__slots__:
+            setattr(self, name, criteria.pop(name, _EMPTY.get(name)))
+        if criteria:
+            raise TypeError(f"no criterion: {', '.join(criteria)}")
+
+    def __eq__(self, other: builtins.object) -> bool:
+        if not isinstance(other, Query):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in _names())
+
+    def __repr__(self) -> str:
+        values = ((name, getattr(self, name)) for name in _names())
+        given = [f"{name}={value!r}" for name, value in values if value != _EMPTY.get(name)]
+        return f"Query({', '.join(given)})"
 
     @property
     def everything(self) -> bool:
@@ -146,6 +202,10 @@ class Query:
         if self.exact:
             return lambda found: wanted in values(found)
         return lambda found: any(wanted in value for value in values(found))
+
+
+def _names() -> list[str]:
+    return [name for name in Query.__slots__ if name[0] != "_"]
 
 
 def _one(name: str) -> Callable[[Subject], list[bytes]]:

@@ -13,7 +13,6 @@ import select
 import stat
 import time
 import zlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from auditd_py.errors import LogError
@@ -32,13 +31,15 @@ _second = re.compile(rb"audit\((\d{1,12})\.\d{1,9}:\d{1,18}\)").search
 _MAGIC: Final = {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd"}
 
 
-@dataclass(slots=True)
 class LogFile:
     """An open file of a log; `descriptor` belongs to whoever opened it."""
 
-    path: str
-    descriptor: int
-    compression: str = ""
+    __slots__ = ("compression", "descriptor", "path")
+
+    def __init__(self, path: str, descriptor: int, compression: str = "") -> None:
+        self.path = path
+        self.descriptor = descriptor
+        self.compression = compression
 
     @property
     def identity(self) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import re
 import time
 from typing import Final
 
-from auditd_py.errors import AuditError
+from auditd_py.errors import TimeError
 
 FIRST_YEAR: Final = 2004  # there was no audit before
 
@@ -21,10 +21,6 @@ WORDS: Final = (
     "now", "recent", "this-hour", "boot", "today", "yesterday", "this-week", "week-ago",
     "this-month", "this-year",
 )  # fmt: skip
-
-
-class TimeError(AuditError):
-    """A date or time cannot be understood; the text says what is allowed."""
 
 
 def is_time_word(word: str) -> bool:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditd_py.search.times import TimeError, end_time, start_time
+from auditd_py.errors import TimeError
+from auditd_py.search.times import end_time, start_time
 
 NOW = 1795400000.5  # Monday, 2026-11-23 02:13:20 UTC
 
