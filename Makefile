@@ -50,4 +50,4 @@ deb: man completions
 dist:
 	@env $(PACK) sh tools/bootstrap.sh package
 	@rm -rf dist
-	@build/venv/bin/python -m build --outdir dist .
+	@build/venv/bin/python -m build --no-isolation --outdir dist . >/dev/null && ls dist

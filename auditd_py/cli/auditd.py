@@ -106,8 +106,7 @@ def _ask(loaded: Loaded, options: argparse.Namespace) -> int:
 
 
 def _start(path: str, loaded: Loaded, options: argparse.Namespace) -> int:
-    needed = loaded.config.local_events or os.geteuid() != 0
-    if needed and not _may_be_daemon():
+    if loaded.config.local_events and not _may_be_daemon():
         return EXIT_PRIVILEGE
     return _serve(path, loaded, options)
 

@@ -1,4 +1,7 @@
-"""Opens the log file the way evidence must be kept: nobody but root can have put it there."""
+"""Opens the log file the way evidence must be kept: nobody but root can have put it there.
+
+A collector that runs as another user may own it as well: it could do no less to it anyway.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def open_log(path: str, group: int, flags: int) -> tuple[int, bool]:
     name = os.path.basename(path)
     try:
         if group:
-            os.fchown(directory, 0, group)
+            give(directory, group)
             os.fchmod(directory, 0o750)
         try:
             fd = os.open(
@@ -81,6 +84,12 @@ def open_directory(path: str) -> int:
     return fd
 
 
+def give(fd: int, group: int) -> None:
+    """Give a file to the daemon's user and `group`; a collector that is not root keeps its own."""
+    user = os.geteuid()
+    os.fchown(fd, user, -1 if user and not group else group)
+
+
 def seal_archives(path: str, group: int) -> None:
     """Make the rotated files of `path` up to the first missing number readable only.
 
@@ -101,7 +110,7 @@ def seal_archives(path: str, group: int) -> None:
                 raise _refusal(path + archive.ending, error) from None
             try:
                 _check_owned(fd, path + archive.ending)
-                os.fchown(fd, 0, group)
+                give(fd, group)
                 os.fchmod(fd, 0o440 if group else 0o400)
             finally:
                 os.close(fd)
@@ -111,7 +120,7 @@ def seal_archives(path: str, group: int) -> None:
 
 def _prepare(fd: int, path: str, group: int) -> bool:
     _check_owned(fd, path)
-    os.fchown(fd, 0, group)
+    give(fd, group)
     os.fchmod(fd, 0o640 if group else 0o600)
     os.set_blocking(fd, True)
     size = os.fstat(fd).st_size
@@ -122,13 +131,13 @@ def _check_owned(fd: int, path: str) -> None:
     found = os.fstat(fd)
     if not stat.S_ISREG(found.st_mode):
         raise LogError(path, "is not a regular file")
-    if found.st_uid != 0:
+    if found.st_uid not in (0, os.geteuid()):
         raise LogError(path, f"belongs to uid {found.st_uid}, must belong to root")
 
 
 def _check_directory(fd: int, path: str) -> None:
     found = os.fstat(fd)
-    if found.st_uid != 0:
+    if found.st_uid not in (0, os.geteuid()):
         raise LogError(path, f"belongs to uid {found.st_uid}, must belong to root")
     if found.st_mode & 0o022:
         mode = stat.S_IMODE(found.st_mode)

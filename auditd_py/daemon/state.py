@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Final
 
+from auditd_py.daemon.secure_open import give
 from auditd_py.log.incident import Condition
 
 _ALLOCATOR: Final = (
@@ -190,7 +191,7 @@ def write_report(path: str, text: str, group: int) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(temporary, flags, 0o600)
     try:
-        os.fchown(fd, 0, group)
+        give(fd, group)
         os.fchmod(fd, 0o640)
         os.write(fd, text.encode())
     finally:
