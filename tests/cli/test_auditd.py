@@ -149,12 +149,13 @@ def test_a_collector_of_a_user_runs_without_the_capability(log_dir: Path):
         "import os, sys\n"
         "from auditd_py.cli.auditd import main\n"
         "import auditd_py.config.daemon, encodings.ascii  # the other user may not read modules\n"
+        "import uvloop, encodings.idna, concurrent.futures.thread, auditd_py.daemon.app\n"
         "os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)\n"
         "sys.exit(main(sys.argv[1:]))"
     )
     daemon = subprocess.Popen([sys.executable, "-c", code, "-n", "-c", place])
     try:
-        wait_for(lambda: (logs / "audit.log").exists(), "there is a log")
+        wait_for((logs / "audit.log").exists, "there is a log")
         wait_for(lambda: b"op=start" in (logs / "audit.log").read_bytes(), "it has begun")
     finally:
         daemon.terminate()
