@@ -27,7 +27,8 @@ quick:
 
 bench:
 	@sh tools/bootstrap.sh bench
-	@exec $(VENV)/bin/python -m benchmarks $(ARGS)
+	@$(VENV)/bin/python -m benchmarks $(ARGS)
+	@exec $(VENV)/bin/python -m benchmarks.search
 
 format:
 	@$(VENV)/bin/ruff format .

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from auditd_py import __version__
 from auditd_py.cli.ausearch_words import Options, UsageError, parse_words
+from auditd_py.cli.log_input import use_locale
 from auditd_py.errors import AuditError, TimeError
 from auditd_py.search.reader import blocks, from_time, open_file, open_log
 from auditd_py.search.scan import Scan
@@ -37,7 +38,7 @@ _NO_TABS: Final = {9: " ", 10: " ", 13: " "}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ausearch with `arguments`, the process's own by default; return the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    _use_locale()
+    use_locale()
     try:
         return _run(words)
     except AuditError as error:
@@ -65,15 +66,6 @@ def _run(words: list[str]) -> int:
         return FOUND
     _set_times(options)
     return Search(options).run()
-
-
-def _use_locale() -> None:
-    import _locale  # the module `locale` takes five times as long to load
-
-    try:
-        _locale.setlocale(_locale.LC_TIME, "")
-    except _locale.Error:  # type: ignore[attr-defined]
-        pass  # the locale is not installed: that of C
 
 
 def _set_times(options: Options) -> None:

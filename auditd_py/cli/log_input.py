@@ -8,7 +8,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from auditd_py.search import reader
-from auditd_py.search.settings import reader_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,6 +42,8 @@ def opened(path: str, *, logs_even_if_piped: bool = False) -> list[LogFile]:
         return [reader.open_file(path)]
     if not logs_even_if_piped and stat.S_ISFIFO(os.fstat(0).st_mode):
         return [reader.open_file("/dev/stdin")]
+    from auditd_py.search.settings import reader_settings
+
     settings = reader_settings()
     for problem in settings.problems:
         say(problem)

@@ -240,3 +240,17 @@ def test_a_followed_log_is_read_across_rotations(tmp_path):
     finally:
         follower.kill()
         follower.communicate()
+
+
+def test_nothing_but_the_standard_library_is_loaded(logs):
+    program = (
+        "import sys; from auditd_py.cli.ausearch import main\n"
+        "main(['-i', '-k', 'exec', '-ts', 'boot', '-if', 'alpha-raw.log'])\n"
+        "names = {m.partition('.')[0] for m in sys.modules}\n"
+        "print(sorted(names - set(sys.stdlib_module_names) - {'auditd_py', '__main__'}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program], cwd=logs, capture_output=True, timeout=30,
+        env={**os.environ, "PYTHONPATH": str(DATA.parent.parent)},
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1:] == [b"[]"]
