@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import uvloop
+from hypothesis import settings
 
 from auditd_py.errors import KernelError
 from auditd_py.netlink.control import Control
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 ROOT = Path(__file__).parent.parent
+# what is slow is measured elsewhere: a busy machine fails no property
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
+
 LOCK = "/run/lock/auditd_py.lock"
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 from auditd_py.record.decode import (
@@ -182,3 +184,13 @@ def rest_json(found: Decoded) -> str:
         ]
         parts.append(f'"records":[{",".join(records)}]')
     return "{" + ",".join(parts) + "}"
+
+
+@lru_cache(1024)
+def is_ip(text: str) -> bool:
+    """Whether `text` is an address of the internet; programs write anything into addr=."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from auditd_py.plugins.facts import Facts, facts_of, identity, rest_json
+from auditd_py.plugins.facts import Facts, facts_of, identity, is_ip, rest_json
 from auditd_py.record.decode import Decoder, Stamps, to_json
 
 if TYPE_CHECKING:
@@ -170,9 +170,5 @@ def _ends(facts: Facts) -> dict[str, Any]:
         return {"source" if incoming else "destination": end} if end else {}
     remote = facts.main.get("addr")
     if facts.area in ("authentication", "account") and isinstance(remote, str):
-        return {"source": {"address": remote, **({"ip": remote} if _is_ip(remote) else {})}}
+        return {"source": {"address": remote, **({"ip": remote} if is_ip(remote) else {})}}
     return {}
-
-
-def _is_ip(text: str) -> bool:
-    return ":" in text or (text.count(".") == 3 and text.replace(".", "").isdigit())

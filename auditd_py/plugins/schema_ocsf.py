@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from auditd_py.plugins.facts import Facts, facts_of, identity, rest_json
+from auditd_py.plugins.facts import Facts, facts_of, identity, is_ip, rest_json
 from auditd_py.record.decode import Decoder, to_json
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def _authentication_part(facts: Facts, actor: dict[str, Any]) -> dict[str, Any]:
 def _remote(facts: Facts) -> dict[str, Any] | None:
     for name, field in (("addr", "ip"), ("hostname", "hostname")):
         text = facts.main.get(name)
-        if isinstance(text, str) and (field == "hostname" or text[:1].isdigit() or ":" in text):
+        if isinstance(text, str) and (field == "hostname" or is_ip(text)):
             return {field: text}
     return None
 
