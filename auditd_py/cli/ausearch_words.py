@@ -98,6 +98,8 @@ def parse_words(words: list[str]) -> Options:
             OPTIONS[word](options, word, rest)
         else:
             raise UsageError(f"{word} is an unsupported option", _near(word))
+    if options.from_checkpoint and not options.checkpoint:
+        raise UsageError("-ts checkpoint needs --checkpoint FILE")
     if options.extra - {"obj2"} and options.format != "csv":
         raise UsageError("Error - extra options requires format to be csv")
     return options

@@ -73,6 +73,7 @@ def test_the_usage_has_every_option():
     [
         ("-k", 1, "Argument is required for -k"),
         ("-k -i", 1, "Argument is required for -k"),
+        ("-ts checkpoint", 1, "-ts checkpoint needs --checkpoint FILE"),
         ("--frob", 1, "--frob is an unsupported option"),
         ("-p x", 1, "-p x: a number is required"),
         ("-m FROB", 1, "Unrecognized message type FROB\nValid types are: ALL USER LOGIN"),
