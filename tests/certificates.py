@@ -37,7 +37,8 @@ class Authority:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir()
-        self._new("ca", "/CN=test authority", "-x509", "-days", 2)
+        usage = "keyUsage=critical,keyCertSign,cRLSign"  # Python 3.13 insists on it
+        self._new("ca", "/CN=test authority", "-x509", "-days", 2, "-addext", usage)
 
     def _new(self, name: str, subject: str, *more: object, request: bool = False) -> None:
         out = ("-keyout", self.folder / f"{name}.key", "-out", self.folder / f"{name}.crt")

@@ -10,6 +10,7 @@ import pytest
 
 from tests.certificates import Authority
 from tests.plugins.test_remote import forward, line, said, serve
+from tests.programs import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,3 +157,24 @@ def test_a_key_that_is_too_short_is_told(serve, forward, tmp_path, key):
     status, told = forward(serve(), **keyed(tmp_path, key)).wait()
     assert status == 6
     assert "tls_psk_file" in told
+
+
+@only_if(KEYS)
+def test_our_collector_knows_our_forwarder_by_its_key(auditd, forward, tmp_path):
+    settings = keyed(tmp_path, "5a" * 32)
+    allowed = tmp_path / "clients"
+    allowed.write_text(f"web1 enabled key={tmp_path}/psk\n")
+    port = free_port()
+    collector = auditd(
+        local_events="no", tcp_listen_port=port, use_libwrap="no", transport="tls",
+        tls_allowed_clients=allowed,
+    )  # fmt: skip
+    plugin = forward(remote_server="127.0.0.1", port=port, **settings)
+    plugin.send(*[line(n) for n in range(500)])
+    assert plugin.finish() == (0, "")
+    log = collector.log.read_bytes()
+    assert [text for text in log.split(b"\n") if b"type=SYSCALL" in text] == [
+        line(n) for n in range(500)
+    ]
+    assert b" id=web1 " in log
+    assert b" auth=psk " in log
