@@ -8,8 +8,7 @@ are numbers (interpret.py has their names).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from auditd_py.record.fields import decoded, from_hex
 from auditd_py.record.record import type_number
@@ -57,8 +56,7 @@ _FAILED: Final = frozenset({b"no", b"0"})
 _NOBODY: Final = frozenset({b"?", b"(null)", b"(none)"})
 
 
-@dataclass(slots=True)
-class File:
+class File(NamedTuple):
     """A file that an event names.
 
     `name` is decoded, as written: relative to `Subject.cwd` if it does not begin with `/`.
@@ -69,8 +67,7 @@ class File:
     nametype: bytes = b""
 
 
-@dataclass(slots=True)
-class Access:
+class Access(NamedTuple):
     """A decision of SELinux or of a program that asks it (AVC, USER_AVC)."""
 
     result: bytes  # denied, granted, or empty
