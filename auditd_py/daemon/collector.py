@@ -325,6 +325,7 @@ class Client(asyncio.Protocol):
             self.resume_reading()
             return
         self._accepting = asyncio.get_running_loop().create_task(self._accept())
+        self._accepting.add_done_callback(self._decided)
 
     def leave(self) -> dict[str, Any] | None:
         """Return what `go_on` needs, with a descriptor to pass; None if it has to connect again."""
@@ -368,6 +369,12 @@ class Client(asyncio.Protocol):
         if self._nodes is not None and state["node"]:
             self._nodes.go_on(handover.data(state["node"]))
         self._accepted = True
+
+    def _decided(self, accepting: asyncio.Task[None]) -> None:
+        error = None if accepting.cancelled() else accepting.exception()
+        if error is not None:  # a fault of ours must not keep its place
+            log.error("a client cannot be admitted", addr=self.address, reason=repr(error))
+            self.abort()
 
     async def _accept(self) -> None:
         reason = await self._collector.admits(self)
