@@ -373,8 +373,8 @@ class Client(asyncio.Protocol):
     def _decided(self, accepting: asyncio.Task[None]) -> None:
         error = None if accepting.cancelled() else accepting.exception()
         if error is not None:  # a fault of ours must not keep its place
-            log.error("a client cannot be admitted", addr=self.address, reason=repr(error))
-            self.abort()
+            log.error("a client cannot be admitted", addr=self.address)
+            self.replace(repr(error))
 
     async def _accept(self) -> None:
         reason = await self._collector.admits(self)
