@@ -1,5 +1,6 @@
 # make run     the daemon in the foreground on this machine's kernel
 # make test    everything that is tested
+# make vm-test boots Debian in a virtual machine, with our package in the place of auditd
 # make bench   side by side with the C daemon
 # make install PREFIX=/usr/local DESTDIR=    commands, pages, completions, units; settings if missing
 # make deb     build/auditd-py_*.deb        make dist   sdist and wheel      make man   pages as roff
@@ -11,7 +12,7 @@ DESTDIR ?=
 # what is installed runs with the system's Python, whatever else is on PATH
 PACK = PYTHON=/usr/bin/python3 VENV=build/venv PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)"
 
-.PHONY: run test quick bench format man completions install deb dist
+.PHONY: run test quick vm-test bench format man completions install deb dist
 
 run:
 	@sh tools/bootstrap.sh run
@@ -24,6 +25,11 @@ test:
 quick:
 	@sh tools/bootstrap.sh test
 	@exec $(VENV)/bin/python -m pytest -m "not slow" $(ARGS)
+
+vm-test:
+	@sh tools/bootstrap.sh test
+	@sh tools/bootstrap.sh vm
+	@exec $(VENV)/bin/python -m pytest -m vm tests/vm $(ARGS)
 
 bench:
 	@sh tools/bootstrap.sh bench

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make the environment this project runs in: bootstrap.sh run|test|bench|man|package
+# Make the environment this project runs in: bootstrap.sh run|test|vm|bench|man|package
 # As root it installs missing Debian packages, saying so; otherwise it names them and stops.
 set -eu
 purpose=$1
@@ -55,6 +55,10 @@ if [ "$purpose" = test ]; then
     command -v zsh >/dev/null 2>&1 || need zsh
     command -v buildah >/dev/null 2>&1 || need buildah
     [ -e /usr/share/bash-completion/bash_completion ] || need bash-completion
+fi
+if [ "$purpose" = vm ]; then
+    command -v qemu-system-x86_64 >/dev/null 2>&1 || need qemu-system-x86
+    command -v debootstrap >/dev/null 2>&1 || [ -x /usr/sbin/debootstrap ] || need debootstrap
 fi
 if [ -n "$missing" ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

@@ -133,11 +133,16 @@ def _check_takeover(path: str, loaded: Loaded, state_format: int) -> int:
 
     from auditd_py.config.plugin import load_plugins
     from auditd_py.daemon import app, handover  # noqa: F401
+    from auditd_py.daemon.collector import check_transport
 
     if state_format != handover.FORMAT:
         print(f"auditd: takes over state {handover.FORMAT}, not {state_format}", file=sys.stderr)
         return 1
     problems = load_plugins(loaded.config.plugin_dir).problems
+    try:
+        check_transport(loaded.config)
+    except ConfigError as error:
+        problems += error.problems
     for problem in problems:
         print(problem, file=sys.stderr)
     return _check(path, loaded) or (EXIT_CONFIG if problems else 0)

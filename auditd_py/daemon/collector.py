@@ -109,15 +109,18 @@ class Collector:
         Paused, and its answers given. Clients that cannot be passed on are let go.
         """
         listeners = [os.dup(sock.fileno()) for one in self._servers for sock in one.sockets]
-        passed = []
+        passed, closed = [], []
         for client in list(self.clients):
             state = client.leave()
             if state is not None:
                 passed.append(state)
+            elif client.accepted:
+                closed.append(client.where)  # the process is another one when it is told
         state = {
             "where": self._where(self.config),
             "listeners": listeners,
             "clients": passed,
+            "closed": closed,
             "total": self.total,
             "refused": self.refused,
             "misnamed": self.misnamed,
@@ -133,7 +136,11 @@ class Collector:
         state = before.state["collector"]
         self.total, self.refused = state["total"], state["refused"]
         self.misnamed = state["misnamed"]
-        if state["where"] != self._where(self.config):
+        same = state["where"] == self._where(self.config)
+        closed = state["closed"] + [left["where"] for left in state["clients"] if not same]
+        for where in closed:
+            self.record(RecordType.DAEMON_CLOSE, f"{where} res=success")
+        if not same:
             return []
         loop = asyncio.get_running_loop()
         for left in state["clients"]:
@@ -147,12 +154,12 @@ class Collector:
     async def start(self, before: Handover | None = None) -> None:
         """Listen, if the settings say so. Raises OSError and ConfigError."""
         config = self.config
+        socks = await self._go_on(before) if before is not None else []
         if config.tcp_listen_port is None:
             return
         loop = asyncio.get_running_loop()
         self.gate = await loop.run_in_executor(None, _gate, config)
         queue = max(config.tcp_listen_queue, _LEAST_QUEUE)
-        socks = await self._go_on(before) if before is not None else []
         if not socks and before is not None:
             before.close()  # or the address would be in use
         for sock in socks or _listeners(config.tcp_listen_addr, config.tcp_listen_port, queue):
@@ -309,6 +316,16 @@ class Client(asyncio.Protocol):
         return self._channel.suffix if self._channel is not None else b""
 
     @property
+    def where(self) -> str:
+        """Its address and port as records have them."""
+        return f"addr={self.address} port={self.port}"
+
+    @property
+    def accepted(self) -> bool:
+        """Whether a record says that it may connect."""
+        return self._accepted
+
+    @property
     def connected(self) -> bool:
         """Whether the connection still stands."""
         return self._transport is not None
@@ -343,6 +360,7 @@ class Client(asyncio.Protocol):
             return None
         return {
             "descriptor": os.dup(sock.fileno()),
+            "where": self.where,
             "opened": receiver.opened,
             "skipped": receiver.skipped,
             "rest": handover.text(receiver.rest),
@@ -380,7 +398,7 @@ class Client(asyncio.Protocol):
         reason = await self._collector.admits(self)
         if self._transport is None or self._transport.is_closing():
             return
-        where = f"addr={self.address} port={self.port}"
+        where = self.where
         if reason:
             self._refuse(f"op={reason} {where} res=no")
             return
@@ -492,8 +510,7 @@ class Client(asyncio.Protocol):
         self._ended = True
         self._came.set()
         if self._accepted:
-            where = f"addr={self.address} port={self.port}"
-            self._collector.record(RecordType.DAEMON_CLOSE, f"{where} res=success")
+            self._collector.record(RecordType.DAEMON_CLOSE, f"{self.where} res=success")
 
     def pause_writing(self) -> None:
         # a client that does not read its answers is not read from
@@ -656,6 +673,12 @@ async def _living(clients: list[Client], config: DaemonConfig) -> list[Client]:
         elif client.connected:
             client.replace("it does not answer, and its host connects again")
     return living
+
+
+def check_transport(config: DaemonConfig) -> None:
+    """Raise ConfigError if a collector with these settings could not start."""
+    if config.tcp_listen_port is not None:
+        _gate(config)
 
 
 def _gate(config: DaemonConfig) -> Gate | None:

@@ -18,6 +18,11 @@ class Indexer:
         self._busy = False
         self._again = False
 
+    @property
+    def busy(self) -> bool:
+        """Whether it runs now."""
+        return self._busy
+
     async def run(self, path: str) -> None:
         """Index the archives of the log `path`. What fails is logged: the next rotation tries."""
         self._again = True

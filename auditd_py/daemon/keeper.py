@@ -60,6 +60,11 @@ class LogKeeper:
         self._has_space = has_space
         self._spawn = spawn
 
+    @property
+    def busy(self) -> bool:
+        """Whether a program works on archives."""
+        return self.compressor.busy or self.indexer.busy
+
     async def open(
         self, config: DaemonConfig, responses: Mapping[Condition, Response], *, to_stdout: bool
     ) -> None:

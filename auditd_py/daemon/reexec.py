@@ -128,9 +128,9 @@ class Reexecution:
         """Wait for what execv would end. Raises ReexecError."""
         daemon, loop = self._daemon, asyncio.get_running_loop()
         deadline = loop.time() + _QUIET_LIMIT_S
-        while daemon.actions.running or daemon.keeper.compressor.busy:
+        while daemon.actions.running or daemon.keeper.busy:
             if loop.time() > deadline:
-                raise ReexecError("an action or a compression has not ended")
+                raise ReexecError("an action, a compression or an indexing has not ended")
             await asyncio.sleep(_LOOK_S)
         file = daemon.log_file
         if daemon.writes(daemon.config) and (file.suspended or file.failed):

@@ -17,7 +17,7 @@ import pytest
 
 from tests.certificates import Authority
 from tests.conftest import unavailable
-from tests.daemon.test_collector import ACK, Sender, collector, logged, port, said
+from tests.daemon.test_collector import ACK, ENDING, Sender, collector, logged, port, said
 from tests.programs import wait_for
 
 if TYPE_CHECKING:
@@ -311,3 +311,31 @@ def test_a_shared_key_lets_in(tmp_path, identity, key, result, text):
     assert f"op=tls-accept {result} role=collector addr=a port=p" in told
     assert text in told
     assert ("hello" in told) == (result == "res=success")
+
+
+@pytest.mark.slow
+def test_a_new_version_has_tls_clients_connect_again(tls, web1, authority):
+    daemon, client = tls(), web1()
+    client.send(1)
+    assert client.reply() == (ACK, 1, b"")
+    command = [sys.executable, "-m", "auditd_py", "auditd", "--reexec", "-c", str(daemon.conf)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert client.reply() == (ENDING, 0, b"")
+    assert client.reply() is None
+    again = web1()
+    again.send(2)
+    assert again.reply() == (ACK, 2, b"")
+    assert logged(daemon) == [1, 2]
+    assert len(said(daemon, "DAEMON_CLOSE")) == 1
+
+    key = authority.path("server.key")
+    shutil.move(key, f"{key}.away")
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    finally:
+        shutil.move(f"{key}.away", key)
+    assert done.returncode == 1
+    assert "the new version cannot start" in done.stderr
+    again.send(3)
+    assert again.reply() == (ACK, 3, b"")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -115,6 +116,23 @@ def test_clients_stay_connected_and_a_message_cut_in_two_arrives(collector, send
     assert len(said(daemon, "DAEMON_ACCEPT")) == 2
     state = daemon.state()
     assert (state["active connections"], state["total connections"]) == ("2", "2")
+
+
+@pytest.mark.slow
+def test_the_counters_go_on_also_for_prometheus(collector, sender, log_dir):  # noqa: F811
+    path = log_dir / "metrics.sock"
+    daemon, client = collector(metrics_listen=path), sender()
+    client.send(*range(10))
+    assert [client.reply()[1] for _ in range(10)] == list(range(10))
+    assert reexec(daemon).returncode == 0
+    wait_for(lambda: daemon.told().count("serving metrics") == 2, "it listens again")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.connect(str(path))
+        asking.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+        said = b"".join(iter(lambda: asking.recv(65536), b""))
+    # ten records, DAEMON_START, DAEMON_ACCEPT, DAEMON_CONFIG
+    assert b"auditd_records_written_total 13.0" in said
+    assert b"auditd_clients_connected 1.0" in said
 
 
 @pytest.mark.slow
