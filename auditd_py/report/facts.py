@@ -1,0 +1,288 @@
+"""Gathers what charts show from blocks of events, in bounded memory.
+
+Time is kept in steps that grow with the period, names of nodes, users and keys up to a number,
+and labels as long as there is room: what is rare is then counted as (other), and the chart says
+how much that was. The count of each label in the whole period is exact all the same.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from auditd_py.report.chart import (
+    KEY_SEPARATOR,
+    OTHER,
+    Chart,
+    Facets,
+    shown_label,
+)
+from auditd_py.report.columns import UNSET
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from auditd_py.report.columns import Columns
+    from auditd_py.report.show import Show
+
+STEPS_S: Final = (1, 5, 15, 60, 300, 900, 3600, 10800, 21600, 86400, 604800)
+MOST_STEPS: Final = 240
+MOST_ASKED_STEPS: Final = 3000  # where somebody asked for hours or days
+LEAST_STEPS: Final = 12
+MOST_VALUES: Final = 400  # of nodes, users, types and sets of keys, each
+MOST_FACETS: Final = 40_000
+MOST_CELLS: Final = 200_000  # of a chart while events are read
+DRAWN_CELLS: Final = 20_000  # of a chart on a page
+DRAWN_LABELS: Final = 10_000
+
+Label = tuple[Any, ...]
+
+
+class Facts:
+    """Facets of events; charts that are gathered with them follow when the steps of time grow."""
+
+    NEEDS: Final = frozenset({"node", "stamp", "type", "auid", "auid_name", "keys"})
+
+    def __init__(self, show: Show, step_s: int = 0) -> None:
+        """`step_s` is the shortest step; 0 leaves it to the period."""
+        self.facets = Facets(rows=[], step_s=step_s or 1)
+        self._asked_s = step_s
+        self._show = show
+        self._known: dict[tuple[int, int, int, int, int], int] = {}
+        self._values: dict[str, dict[Any, int]] = {name: {} for name in self.facets.values}
+        for values in self.facets.values.values():
+            values.clear()
+        self._first = self._last = 0
+        self.first_s: int | None = None
+        self.last_s: int | None = None
+        self.gathers: list[Gather] = []
+        self.overflowed: set[str] = set()
+
+    def places(self, columns: Columns) -> list[int]:
+        """Return the facet of each event."""
+        seconds = [int(stamp.partition(b".")[0]) for stamp in columns.stamp]
+        if not seconds:
+            return []
+        self._reach(min(seconds), max(seconds))
+        step, offset = self.facets.step_s, self.facets.offset_s
+        users = zip(columns.auid, columns.auid_name, strict=True)
+        known, rows = self._known, self.facets.rows
+        places = []
+        for row in zip(
+            [(second + offset) // step for second in seconds],
+            self._column("node", columns.node),
+            self._column("user", users),
+            self._column("type", columns.type),
+            self._column("key", columns.keys),
+            strict=True,
+        ):
+            place = known.get(row)
+            if place is None:
+                place = known[row] = len(rows)
+                rows.append(row)
+            places.append(place)
+        return places
+
+    def settle(self) -> None:
+        """Make room: call it between blocks."""
+        while len(self.facets.rows) > MOST_FACETS and self._coarser():
+            pass
+        for gather in self.gathers:
+            gather.settle()
+
+    def coarsen(self) -> bool:
+        """Make the steps of time longer; say whether that was possible."""
+        return self._coarser()
+
+    def period(self) -> str:
+        """Return first and last time, as people write it."""
+        if self.first_s is None or self.last_s is None:
+            return "no events"
+        return f"{_local(self.first_s)} to {_local(self.last_s)}"
+
+    def notes(self) -> list[str]:
+        """Say what of the facets was cut."""
+        notes = [
+            f"there are more than {MOST_VALUES} {name}s: the rest of them is {OTHER}"
+            for name in sorted(self.overflowed)
+        ]
+        if 0 < self._asked_s < self.facets.step_s:
+            notes.append(f"there are too many steps of {self._asked_s} s: they are longer here")
+        return notes
+
+    def _reach(self, first: int, last: int) -> None:
+        if self.first_s is None or self.last_s is None:
+            self.facets.offset_s = time.localtime(first).tm_gmtoff
+            self.first_s, self.last_s = first, last
+        self.first_s, self.last_s = min(first, self.first_s), max(last, self.last_s)
+        most = MOST_ASKED_STEPS if self._asked_s else MOST_STEPS
+        while (self.last_s - self.first_s) // self.facets.step_s >= most:
+            if not self._longer():
+                break
+
+    def _coarser(self) -> bool:
+        if self.first_s is None or self.last_s is None:
+            return False
+        if (self.last_s - self.first_s) // self.facets.step_s < LEAST_STEPS:
+            return False
+        return self._longer()
+
+    def _longer(self) -> bool:
+        old = self.facets.step_s
+        step = next((one for one in STEPS_S if one > old), None)
+        if step is None:
+            step = old * 2
+        self.facets.step_s = step
+        new: dict[tuple[int, int, int, int, int], int] = {}
+        moved = []
+        for bucket, *rest in self.facets.rows:
+            assert bucket is not None
+            row = (bucket * old // step, *rest)
+            moved.append(new.setdefault(row, len(new)))  # type: ignore[arg-type]
+        self._known = new
+        self.facets.rows[:] = list(new)
+        for gather in self.gathers:
+            gather.move(moved)
+        return True
+
+    def _column(self, name: str, values: Iterable[Any]) -> list[int]:
+        known, labels = self._values[name], self.facets.values[name]
+        show: Callable[[Any], str] = getattr(self, "_" + name)
+        places = []
+        for value in values:
+            place = known.get(value)
+            if place is None:
+                place = self._place(name, labels, show(value))
+                if len(known) < 100 * MOST_VALUES:
+                    known[value] = place
+            places.append(place)
+        return places
+
+    def _place(self, name: str, labels: list[str], label: str) -> int:
+        if label in labels:
+            return labels.index(label)
+        if len(labels) >= MOST_VALUES:
+            self.overflowed.add(name)
+            label = OTHER
+            if label in labels:
+                return labels.index(label)
+        labels.append(label)
+        return len(labels) - 1
+
+    def _node(self, value: bytes | None) -> str:
+        return "" if value is None else shown_label(value)
+
+    def _user(self, value: tuple[int | None, bytes | None]) -> str:
+        return user_label(self._show, value)
+
+    def _type(self, value: bytes) -> str:
+        return shown_label(value)
+
+    def _key(self, value: tuple[bytes, ...]) -> str:
+        return KEY_SEPARATOR.join(dict.fromkeys(map(shown_label, value)))
+
+
+def user_label(show: Show, value: tuple[int | None, bytes | None]) -> str:
+    """Return what a picture calls a user: a name where there is one."""
+    number, name = value
+    if number is None:
+        return ""
+    if number == UNSET:
+        return "unset"
+    return shown_label(name or show.label("user", value))
+
+
+def _local(second: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
+
+
+class Gather:
+    """The cells of one chart."""
+
+    def __init__(self, facts: Facts, shown: Callable[[Label], tuple[str, ...]]) -> None:
+        """`shown` gives the texts of a label."""
+        self.totals: Counter[Label] = Counter()
+        self._cells: Counter[tuple[Label, int]] = Counter()
+        self._facts = facts
+        self._shown = shown
+        self._kept: set[Label] | None = None  # none: all
+        self._limit = MOST_CELLS
+        facts.gathers.append(self)
+
+    def add(self, found: Sequence[tuple[Label, int]]) -> None:
+        """Count labels with their facets."""
+        self.totals.update([label for label, _ in found])
+        kept = self._kept
+        if kept is None:
+            self._cells.update(found)
+        else:
+            self._cells.update(
+                [(label if label in kept else (), facet) for label, facet in found]
+            )
+
+    def move(self, places: list[int]) -> None:
+        """Take over facets that have other places now."""
+        old, self._cells = self._cells, Counter()
+        for (label, facet), count in old.items():
+            self._cells[label, places[facet]] += count
+
+    def settle(self) -> None:
+        """Make room if there are too many cells."""
+        if len(self._cells) <= self._limit:
+            return
+        self._keep(max(len(self.totals) // 4, 300) if self._kept is None else len(self._kept) // 2)
+        while len(self._cells) > self._limit // 2 and self._facts.coarsen():
+            pass
+        if len(self._cells) > self._limit:
+            self._limit *= 2
+
+    def _keep(self, most: int) -> None:
+        names = self.totals if self._kept is None else {
+            label: self.totals[label] for label in self._kept
+        }  # fmt: skip
+        top = sorted(names, key=names.__getitem__, reverse=True)[:most]
+        self._kept = set(top)
+        old, self._cells = self._cells, Counter()
+        for (label, facet), count in old.items():
+            self._cells[label if label in self._kept else (), facet] += count
+
+    def rows(self) -> list[tuple[tuple[str, ...], int]]:
+        """Return every label and its count, the most frequent first; alike labels are one."""
+        together: Counter[tuple[str, ...]] = Counter()
+        for label, count in self.totals.items():
+            together[self._shown(label)] += count
+        return sorted(together.items(), key=lambda row: (-row[1], row[0]))
+
+    def chart(self, kind: str, title: str, names: tuple[str, ...], **more: Any) -> Chart:
+        """Return the chart, with a note on what was cut to fit on a page."""
+        most = DRAWN_LABELS
+        if len(self.totals) > most:
+            self._keep(most)
+        while len(self._cells) > DRAWN_CELLS and (self._kept is None or len(self._kept) > 50):
+            self._keep(len(self._kept or self.totals) // 2)
+        places: list[dict[str, int]] = [{} for _ in names]
+        cells: Counter[tuple[int, ...]] = Counter()
+        others = (OTHER,) * len(names)
+        texts: dict[Label, tuple[int, ...]] = {}
+        for (label, facet), count in self._cells.items():
+            at = texts.get(label)
+            if at is None:
+                shown = self._shown(label) if label else others
+                at = texts[label] = tuple(
+                    found.setdefault(one, len(found))
+                    for found, one in zip(places, shown, strict=True)
+                )
+            cells[*at, facet] += count
+        notes = []
+        if self._kept is not None and len(self.totals) > len(self._kept):
+            left = sum(n for label, n in self.totals.items() if label not in self._kept)
+            notes.append(
+                f"{len(self.totals) - len(self._kept):,} rarer ones, {left:,} in all, "
+                f"are counted as {OTHER}"
+            )
+        return Chart(
+            kind, title, names, tuple(list(one) for one in places),
+            [(*at, count) for at, count in cells.items()], self._facts.facets,
+            period=self._facts.period(), notes=notes, **more,
+        )  # fmt: skip
