@@ -45,6 +45,8 @@ case $purpose in test | bench)
     command -v ip >/dev/null 2>&1 || [ -x /sbin/ip ] || need iproute2
     # the checks of metrics and alert rules; its server is not started
     command -v promtool >/dev/null 2>&1 || need prometheus
+    # pages of charts are tried in a real browser
+    command -v chromium >/dev/null 2>&1 || need chromium
     command -v mkfs.ext4 >/dev/null 2>&1 || [ -x /sbin/mkfs.ext4 ] || need e2fsprogs ;;
 esac
 if [ "$purpose" = test ]; then

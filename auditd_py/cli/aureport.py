@@ -7,7 +7,7 @@ import stat
 import sys
 import time
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from auditd_py import __version__
@@ -48,7 +48,9 @@ MODIFIERS: Final = (
     (("--eoe-timeout",), "SECONDS", "an event is over when one begins that much later (2)"),
     (("--escape",), "raw|tty|shell|shell_quote", "how texts are escaped (tty)"),
     (("--failed",), "", "only what failed"),
+    (("--graph",), "ONE,OTHER", "picture of which goes with which, for example user,exe"),
     (("--help",), "", "this help"),
+    (("--html",), "FOLDER", "one page about all, for a browser"),
     (("-i", "--interpret"), "", "names instead of numbers"),
     (("-if", "--input"), "FILE", "read this file, or folder with audit.log"),
     (("--index",), "", "make and use an index of every file (of archives: always)"),
@@ -57,6 +59,7 @@ MODIFIERS: Final = (
     (("--json",), "", "one JSON object a line"),
     (("-nc", "--no-config"), "", "no changes of the audit configuration"),
     (("--node",), "NAME", "only events of this node; can be repeated"),
+    (("--plot",), "FILE", "picture of the report: .png, .svg or .html"),
     (("--success",), "", "only what succeeded"),
     (("--summary",), "", "count what the report is about"),
     (("-t", "--log"), "", "first and last time of each log file"),
@@ -89,6 +92,9 @@ class Request:
     by: str = ""
     top: int | None = None
     success: bool | None = None
+    plot: str = ""
+    graph: tuple[str, str] | None = None
+    html: str = ""
 
     def asks(self, flag: str) -> bool:
         """Say whether a flag is there, by its long name."""
@@ -113,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if request.asks("--version"):
             output.write(f"aureport version {__version__}\n".encode())
             return DONE
-        status = _Run(request, output.write).run()
+        status = Run(request, output.write).run()
         output.flush()
         return status
     except UsageError as error:
@@ -167,17 +173,7 @@ def parse(words: list[str]) -> Request:
 
 def _take_argument(request: Request, name: str, word: str, rest: list[str]) -> None:
     if name in ("--start", "--end"):
-        when = [rest.pop(0) for _ in range(2) if rest and is_time_word(rest[0])]
-        if not when:
-            raise UsageError(f"{word} requires either date and/or time")
-        now = time.time()
-        try:
-            if name == "--start":
-                request.start = start_time(when, now, _booted(now))
-            else:
-                request.end = end_time(when, now, _booted(now))
-        except AuditError as error:
-            raise UsageError(f"{word}: {error}") from error
+        _take_time(request, name, word, rest)
         return
     if not rest or rest[0].startswith("-"):
         raise UsageError(f"Argument is required for {word}")
@@ -186,6 +182,8 @@ def _take_argument(request: Request, name: str, word: str, rest: list[str]) -> N
         request.input = value
     elif name == "--node":
         request.nodes.add(os.fsencode(value))
+    elif name in ("--plot", "--html", "--graph"):
+        _take_picture(request, name, value)
     elif name == "--escape":
         request.escape = Escape(_one_of(word, value, Escape))
     elif name == "--by":
@@ -194,6 +192,41 @@ def _take_argument(request: Request, name: str, word: str, rest: list[str]) -> N
         request.top = _number(word, value, 1)
     else:
         request.timeout_s = _number(word, value, 1)
+
+
+def _take_time(request: Request, name: str, word: str, rest: list[str]) -> None:
+    when = [rest.pop(0) for _ in range(2) if rest and is_time_word(rest[0])]
+    if not when:
+        raise UsageError(f"{word} requires either date and/or time")
+    now = time.time()
+    try:
+        if name == "--start":
+            request.start = start_time(when, now, _booted(now))
+        else:
+            request.end = end_time(when, now, _booted(now))
+    except AuditError as error:
+        raise UsageError(f"{word}: {error}") from error
+
+
+def _take_picture(request: Request, name: str, value: str) -> None:
+    if name == "--plot":
+        from auditd_py.cli.picture_file import form_of
+
+        form_of(value)
+        request.plot = value
+    elif name == "--html":
+        request.html = value
+    else:
+        request.graph = _pair(name, value)
+
+
+def _pair(word: str, value: str) -> tuple[str, str]:
+    from auditd_py.report.pictures import GRAPHED
+
+    one, comma, other = value.partition(",")
+    if not comma or one == other or one not in GRAPHED or other not in GRAPHED:
+        raise UsageError(f"{word} {value}: two different of {', '.join(GRAPHED)} are needed")
+    return one, other
 
 
 def _one_of(word: str, value: str, allowed: Iterable[str]) -> str:
@@ -209,27 +242,41 @@ def _number(word: str, value: str, least: int) -> int:
 
 
 def _check(request: Request) -> None:
-    if request.by or request.top:
+    if request.graph is None and (request.by or request.top):
         request.flags.add("--summary")
         if request.report is None:
             raise UsageError("--by and --top need a report, for example -x")
     if request.asks("--json") and request.asks("--csv"):
         raise UsageError("--json and --csv exclude each other")
+    _check_pictures(request)
+
+
+def _check_pictures(request: Request) -> None:
+    if request.graph is not None and (not request.plot or request.by):
+        raise UsageError("--graph needs --plot FILE, and excludes --by")
+    if not (request.plot or request.html):
+        return
+    if request.asks("--log") or request.asks("--json") or request.asks("--csv"):
+        raise UsageError("--plot and --html exclude -t, --json and --csv")
+    if request.html and (request.plot or request.report is not None):
+        raise UsageError("--html is about all: it takes no report and no --plot")
+    if request.plot and request.report is None and request.graph is None:
+        raise UsageError("--plot needs a report, for example -x --summary, or --graph")
 
 
 def _booted(now: float) -> float:
     return now - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-class _Run:
+class Run:
     """One report, from the log to the output."""
 
     def __init__(self, request: Request, write: Callable[[bytes], object]) -> None:
         self._request = request
         self._write = write
-        names = local_names() if request.asks("--interpret") else Names()
-        self._show = Show(names, request.asks("--interpret"), request.escape)
-        self._filter = Filter(
+        interpret = request.asks("--interpret") or bool(request.html)
+        self.show = Show(local_names() if interpret else Names(), interpret, request.escape)
+        self.filter = Filter(
             request.start,
             request.end,
             frozenset(request.nodes),
@@ -252,6 +299,10 @@ class _Run:
             self._write(f"\n{request.prefix}".encode())
             return FAILED
         files = self._files()
+        if request.plot or request.html:
+            from auditd_py.cli.aureport_pictures import overview, plot
+
+            return (plot if request.plot else overview)(self, request, files)
         if request.asks("--log"):
             return self._logs(files)
         if report is None:
@@ -266,13 +317,13 @@ class _Run:
         else:
             self._write_names(list(self._export.list_names(report)))
         count = 0
-        for columns in self._columns(files, report.list_columns, report.without):
+        for columns in self.columns(files, report.list_columns, report.without):
             if self._for_programs:
-                rows = list(self._export.list_rows(report, columns, self._show))
+                rows = list(self._export.list_rows(report, columns, self.show))
                 count += len(rows)
                 self._write_rows(self._export.list_names(report), rows)
             else:
-                lines = list(text.list_rows(report, columns, self._show, count))
+                lines = list(text.list_rows(report, columns, self.show, count))
                 count += len(lines)
                 self._write(b"".join(lines))
         if not self._for_programs:
@@ -289,13 +340,11 @@ class _Run:
         for columns, weights, _ in source.counted([summary.needs], without, by_time=by_time):
             tally.add(columns, weights)
         self._note(source)
-        rows = tally.rows(self._show, request.top)
+        rows = tally.rows(self.show, request.top)
         if self._for_programs:
             names = self._export.summary_names(summary, request.by)
             self._write_names(list(names))
-            self._write_rows(
-                names, self._export.summary_rows(summary, rows, self._show, request.by)
-            )
+            self._write_rows(names, self._export.summary_rows(summary, rows, self.show, request.by))
             return DONE
         self._write(b"".join(text.summary_rows(rows)) if rows else text.NOTHING)
         return DONE
@@ -319,7 +368,7 @@ class _Run:
             return DONE
         first = whole.first or b"0.000:0"
         last = whole.last or b"0.000:0"
-        show, request = self._show, self._request
+        show, request = self.show, self._request
         start, end = show.when(first), show.exactly(last)
         if request.start is not None:
             start = text.shown_second(request.start)
@@ -337,29 +386,31 @@ class _Run:
             self._write(text.LOG_HEAD)
         for file in files:
             whole = Range()
-            for columns in self._columns([file], frozenset({"type"}), whole=whole):
+            for columns in self.columns([file], frozenset({"type"}), whole=whole):
                 del columns
             if self._for_programs:
                 times = [one and self._export.iso_time(one) for one in (whole.first, whole.last)]
                 self._write_rows(names, [[file.path, *times]])
             else:
-                self._write(text.log_row(file.path, whole.first, whole.last, self._show))
+                self._write(text.log_row(file.path, whole.first, whole.last, self.show))
         return DONE
 
-    def _columns(
+    def columns(
         self,
         files: list[LogFile],
         wanted: frozenset[str],
         without: frozenset[int] = frozenset(),
         whole: Range | None = None,
+        tell: Callable[[bytes], None] | None = None,
     ) -> Iterator[Columns]:
-        """Give the columns of the events that are asked for."""
-        source = self._source(files)
+        """Give the columns of the events that are asked for; `tell` is shown all lines."""
+        read = chunks if tell is None else partial(_shown, tell=tell)
+        source = Source(files, self.filter, self._request.timeout_s, read)
         yield from source.columns(wanted, without, whole)
         self._note(source)
 
     def _source(self, files: list[LogFile]) -> Source:
-        return Source(files, self._filter, self._request.timeout_s, chunks, self._index_of)
+        return Source(files, self.filter, self._request.timeout_s, chunks, self._index_of)
 
     def _index_of(self, file: LogFile) -> Index | None:
         """Return the index of a log; an archive that has none gets one if it may be written."""
@@ -426,6 +477,12 @@ class _Run:
         else:
             lines = self._export.json_lines(names, rows)
         self._write(b"".join(lines))
+
+
+def _shown(files: Iterable[LogFile], tell: Callable[[bytes], None]) -> Iterator[bytes]:
+    for lines in chunks(files):
+        tell(lines)
+        yield lines
 
 
 if __name__ == "__main__":

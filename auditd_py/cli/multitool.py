@@ -22,6 +22,8 @@ TOOLS: Final = {
     "aulastlog": "auditd_py.cli.aulastlog",
     "aureport": "auditd_py.cli.aureport",
     "ausyscall": "auditd_py.cli.ausyscall",
+    "mkbar": "auditd_py.cli.mkbar",
+    "mkgraph": "auditd_py.cli.mkgraph",
     "migrate": "auditd_py.cli.migrate",
 }
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -166,7 +166,7 @@ def chart_of(
     title: str,
     names: Sequence[str],
     counts: Iterable[tuple[tuple[bytes | str, ...], int]],
-    **more: Any,
+    source: str = "",
 ) -> Chart:
     """Return a chart of counts that have no time and no facets."""
     places: list[dict[str, int]] = [{} for _ in names]
@@ -177,7 +177,9 @@ def chart_of(
             for found, label in zip(places, labels, strict=True)
         ]
         cells.append((*at, 0, count))
-    return Chart(kind, title, tuple(names), tuple(list(one) for one in places), cells, **more)
+    return Chart(
+        kind, title, tuple(names), tuple(list(one) for one in places), cells, source=source
+    )
 
 
 def page_of(chart: Chart) -> Page:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from auditd_py.report.chart import (
+    FACETS,
     KEY_SEPARATOR,
     OTHER,
     Chart,
@@ -37,6 +38,17 @@ DRAWN_CELLS: Final = 20_000  # of a chart on a page
 DRAWN_LABELS: Final = 10_000
 
 Label = tuple[Any, ...]
+Row = tuple[int | None, int, int, int, int]
+
+
+class Follower(Protocol):
+    """What keeps places of facets: those change when facets become fewer."""
+
+    def move(self, places: list[int]) -> None:
+        """Take over facets that have other places now."""
+
+    def settle(self) -> None:
+        """Make room if too much is kept."""
 
 
 class Facts:
@@ -45,18 +57,19 @@ class Facts:
     NEEDS: Final = frozenset({"node", "stamp", "type", "auid", "auid_name", "keys"})
 
     def __init__(self, show: Show, step_s: int = 0) -> None:
-        """`step_s` is the shortest step; 0 leaves it to the period."""
+        """Begin without facets; `step_s` is the shortest step, 0 leaves it to the period."""
         self.facets = Facets(rows=[], step_s=step_s or 1)
         self._asked_s = step_s
         self._show = show
-        self._known: dict[tuple[int, int, int, int, int], int] = {}
+        self._known: dict[Row, int] = {}
         self._values: dict[str, dict[Any, int]] = {name: {} for name in self.facets.values}
         for values in self.facets.values.values():
             values.clear()
         self._first = self._last = 0
         self.first_s: int | None = None
         self.last_s: int | None = None
-        self.gathers: list[Gather] = []
+        self.gathers: list[Follower] = []
+        self._folded: set[str] = set()
         self.overflowed: set[str] = set()
 
     def places(self, columns: Columns) -> list[int]:
@@ -88,6 +101,9 @@ class Facts:
         """Make room: call it between blocks."""
         while len(self.facets.rows) > MOST_FACETS and self._coarser():
             pass
+        for name in ("key", "type", "node", "user"):
+            if len(self.facets.rows) > MOST_FACETS:
+                self._forget(name)
         for gather in self.gathers:
             gather.settle()
 
@@ -104,7 +120,7 @@ class Facts:
     def notes(self) -> list[str]:
         """Say what of the facets was cut."""
         notes = [
-            f"there are more than {MOST_VALUES} {name}s: the rest of them is {OTHER}"
+            f"there are too many different {name}s to choose from: the rest of them is {OTHER}"
             for name in sorted(self.overflowed)
         ]
         if 0 < self._asked_s < self.facets.step_s:
@@ -134,20 +150,30 @@ class Facts:
         if step is None:
             step = old * 2
         self.facets.step_s = step
-        new: dict[tuple[int, int, int, int, int], int] = {}
-        moved = []
-        for bucket, *rest in self.facets.rows:
-            assert bucket is not None
-            row = (bucket * old // step, *rest)
-            moved.append(new.setdefault(row, len(new)))  # type: ignore[arg-type]
-        self._known = new
-        self.facets.rows[:] = list(new)
+        self._renumber([((row[0] or 0) * old // step, *row[1:]) for row in self.facets.rows])
+        return True
+
+    def _renumber(self, rows: list[Row]) -> None:
+        """Take other facets instead of those that are there, many of them alike now."""
+        self._known = {}
+        moved = [self._known.setdefault(row, len(self._known)) for row in rows]
+        self.facets.rows[:] = list(self._known)
         for gather in self.gathers:
             gather.move(moved)
-        return True
+
+    def _forget(self, name: str) -> None:
+        """Make all values of a facet one: there are too many combinations."""
+        self.overflowed.add(name)
+        self._values[name] = {}
+        self.facets.values[name][:] = [OTHER]
+        at = 1 + FACETS.index(name)
+        self._renumber([(*row[:at], 0, *row[at + 1 :]) for row in self.facets.rows])  # type: ignore[misc]
+        self._folded.add(name)
 
     def _column(self, name: str, values: Iterable[Any]) -> list[int]:
         known, labels = self._values[name], self.facets.values[name]
+        if name in self._folded:
+            return [0] * sum(1 for _ in values)
         show: Callable[[Any], str] = getattr(self, "_" + name)
         places = []
         for value in values:
@@ -217,9 +243,7 @@ class Gather:
         if kept is None:
             self._cells.update(found)
         else:
-            self._cells.update(
-                [(label if label in kept else (), facet) for label, facet in found]
-            )
+            self._cells.update([(label if label in kept else (), facet) for label, facet in found])
 
     def move(self, places: list[int]) -> None:
         """Take over facets that have other places now."""
@@ -254,7 +278,7 @@ class Gather:
             together[self._shown(label)] += count
         return sorted(together.items(), key=lambda row: (-row[1], row[0]))
 
-    def chart(self, kind: str, title: str, names: tuple[str, ...], **more: Any) -> Chart:
+    def chart(self, kind: str, title: str, names: tuple[str, ...], source: str) -> Chart:
         """Return the chart, with a note on what was cut to fit on a page."""
         most = DRAWN_LABELS
         if len(self.totals) > most:
@@ -284,5 +308,5 @@ class Gather:
         return Chart(
             kind, title, names, tuple(list(one) for one in places),
             [(*at, count) for at, count in cells.items()], self._facts.facets,
-            period=self._facts.period(), notes=notes, **more,
+            period=self._facts.period(), notes=notes, source=source,
         )  # fmt: skip

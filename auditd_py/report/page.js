@@ -123,7 +123,7 @@
   }
 
   // --- a series over time ---------------------------------------------------------------------
-  const colour = (name, at) => name === OTHER ? "rest-colour" : name === "failed" ? "bad" : `f${at % 8}`;
+  const colour = (name, at) => name === OTHER ? "rest-colour" : name === "failed" ? "bad" : name === "ok" ? "f0" : `f${at % 8}`;
   function drawSeries(chart, into, rows) {
     // the strip shows the whole period, what is chosen of it is marked: so it can be chosen anew
     const kept = [chosen.from, chosen.to];
@@ -212,9 +212,8 @@
   }
   function timeTicks(svg, x, length, y, width) {
     const room = step >= 86400 ? 90 : 130;
-    const count = Math.max(1, Math.min(length, Math.floor(width / room)));
-    for (let n = 0; n < count; n += 1) {
-      const at = Math.floor(n * length / count);
+    const every = Math.max(1, Math.ceil(room / (x(1) - x(0))));
+    for (let at = 0; at < length && (at === 0 || x(at) + room <= width); at += every) {
       svg.append(make("text", { x: x(at), y }, when(first + at, length * step < 3600)));
     }
   }
@@ -398,13 +397,13 @@
       return;
     }
     if (item.kind === "table") {
-      const rows = item.rows.filter(([facet]) => passes[facet]).map(([, row]) => row);
+      const rows = item.rows.filter(([facet]) => facet < 0 || passes[facet]).map(([, row]) => row);
       if (rows.length) drawTable(item, into, item.names, rows, new Set());
       else into.append(make("p", { class: "empty" }, "Nothing of this kind."));
     } else {
       const rows = totals(item);
       const sum = rows.reduce((total, row) => total + row.count, 0);
-      into.append(make("p", { class: "sub" }, `${number(sum)} ${item.unit}${item.kind === "series" ? `, in steps of a ${stepWords()}`.replace("of a 1", "of 1").replace(/of a (\d)/, "of $1") : `, ${number(rows.length)} different`}`));
+      into.append(make("p", { class: "sub" }, `${number(sum)} ${item.unit}${item.kind === "series" ? ` in steps of ${/^\d/.test(stepWords()) ? stepWords() : `one ${stepWords()}`}` : `, ${number(rows.length)} different`}`));
       if (rows.length || (item.kind === "series" && item.cells.length)) {
         ({ bars: drawBars, series: drawSeries, relations: drawRelations })[item.kind](item, into, rows);
         const [headings, lines, numbers] = tableOf(item, rows);
@@ -466,7 +465,7 @@
       const found = options(name);
       if (found.length < (name === "key" ? 1 : 2)) continue;
       any = true;
-      const select = make("select", { "data-facet": name }, make("option", { value: "" }, "all"),
+      const select = make("select", { "data-facet": name, "aria-label": name }, make("option", { value: "" }, "all"),
         ...found.map((value) => make("option", { value }, middleCut(value, 60))));
       select.addEventListener("change", () => { chosen[name] = select.value; draw(); });
       bar.append(make("label", {}, name, select));
@@ -513,6 +512,10 @@
   controls();
   const main = document.getElementById("charts");
   for (const note of data.notes) main.append(make("p", { class: "note" }, note));
+  if (data.items.length > 4) {
+    const links = data.items.map((item, at) => make("li", {}, make("a", { href: `#item-${at}` }, item.title)));
+    main.append(make("nav", { "aria-label": "Contents" }, make("ul", { class: "legend" }, ...links)));
+  }
   data.items.forEach((item, at) => {
     const id = `item-${at}`;
     item.section = make("section", { "aria-labelledby": id }, make("h2", { id }, item.title), make("div", { class: "drawn" }));

@@ -68,7 +68,7 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
 
 
-def _embedded(values: Any) -> str:
+def _embedded(values: dict[str, Any]) -> str:
     """Return JSON in which nothing can end the block it stands in."""
     text = json.dumps(values, ensure_ascii=True, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import textwrap
 import warnings
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from auditd_py.errors import AuditError
@@ -61,7 +61,9 @@ def picture(chart: Chart, form: str) -> bytes:
             f"{form} pictures need matplotlib: pip install 'auditd-py[report]', or draw .html"
         ) from error
     with warnings.catch_warnings(), mpl.rc_context(_SETTINGS):  # type: ignore[arg-type]
-        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from", category=UserWarning)
+        warnings.filterwarnings(
+            "ignore", message=r"Glyph \d+ .* missing from", category=UserWarning
+        )
         figure = Figure(figsize=(10, 4), layout="constrained")
         axes = figure.add_subplot()
         figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)  # type: ignore[union-attr,call-arg]
@@ -110,11 +112,12 @@ def _bars(figure: Figure, axes: Axes, chart: Chart) -> str:
 
 def _series(figure: Figure, axes: Axes, chart: Chart) -> str:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.ticker import MaxNLocator
 
     series = chart.series(MOST_SERIES)
     figure.set_size_inches(10, 4.2)
     when = [
-        datetime.fromtimestamp(series.start_s + (at + 0.5) * series.step_s, timezone.utc)
+        datetime.fromtimestamp(series.start_s + (at + 0.5) * series.step_s, UTC)
         for at in range(len(series.rows[0]))
     ]
     below = [0] * len(when)
@@ -125,10 +128,11 @@ def _series(figure: Figure, axes: Axes, chart: Chart) -> str:
             bottom=below, color=colour, label=shortened(name, 30), linewidth=0,
         )  # fmt: skip
         below = [one + more for one, more in zip(below, row, strict=True)]
-    locator = AutoDateLocator(tz=timezone.utc)
+    locator = AutoDateLocator(tz=UTC)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=timezone.utc))
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    shown = ConciseDateFormatter(locator, tz=UTC)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(shown)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.grid(axis="y", color=LINE, linewidth=0.6)
     axes.set_axisbelow(True)
@@ -187,8 +191,8 @@ def _relations(figure: Figure, axes: Axes, chart: Chart) -> str:
         axes.add_patch(
             PathPatch(Path(ends, codes), facecolor=colour, edgecolor=colour, alpha=0.42, lw=0.6)
         )
-    for side, (at, align) in enumerate(((0.0, "right"), (1.0, "left"))):
-        _names(axes, chart.names[side], sides[side], tops[side], scale, at, align)
+    for side in (0, 1):
+        _names(axes, chart.names[side], sides[side], tops[side], scale, left=side == 0)
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.02 * highest, 1.06 * highest)
     axes.axis("off")
@@ -233,20 +237,19 @@ def _tops(side: dict[str, int], scale: float) -> dict[str, float]:
 
 
 def _names(
-    axes: Axes, head: str, side: dict[str, int], tops: dict[str, float], scale: float,
-    at: float, align: str,
+    axes: Axes, head: str, side: dict[str, int], tops: dict[str, float], scale: float, *, left: bool
 ) -> None:  # fmt: skip
     from matplotlib.patches import Rectangle
 
-    away = -0.01 if align == "right" else 0.01
+    at, away, align = (0.0, -0.01, "right") if left else (1.0, 0.01, "left")
     highest = max(tops.values())
-    axes.text(at + away, highest * 1.03, head, ha=align, va="bottom", fontsize=9, color=FAINT)  # type: ignore[arg-type]
+    axes.text(at + away, highest * 1.03, head, ha=align, va="bottom", fontsize=9, color=FAINT)
     for name, count in side.items():
         thick = count * scale
         axes.add_patch(
-            Rectangle((at if align == "right" else at - 0.02, tops[name] - thick), 0.02, thick, color=INK)
+            Rectangle((at if left else at - 0.02, tops[name] - thick), 0.02, thick, color=INK)
         )
         axes.text(
             at + away, tops[name] - thick / 2, f"{shortened(name, 40)}  {count:,}",
-            ha=align, va="center", fontsize=8.5,  # type: ignore[arg-type]
+            ha=align, va="center", fontsize=8.5,
         )  # fmt: skip
