@@ -182,9 +182,9 @@ def test_after_a_power_cut_both_ends_of_a_forwarder_have_the_same_records(
         f"-e 's/^#*port.*/port = {port}/' /etc/auditd_py/audisp-remote.conf"
     )
     one.run("sed -i 's/^active.*/active = yes/' /etc/auditd_py/plugins.d/au-remote.conf")
-    configure(one, flush="sync", name_format="hostname")
+    configure(one, flush="sync", name_format="hostname", max_log_file=500, q_depth=99999)
     one.run("systemctl restart auditd-py")
-    one.run("(while :; do echo x >> /etc/watched; done) >/dev/null 2>&1 &")
+    one.run("(while :; do echo x >> /etc/watched; sleep 0.02; done) >/dev/null 2>&1 &")
     wait_for(lambda: len(watched(outside.log.read_bytes())) > 500, "records outside", 240)
     one.cut_power()
     there = watched(outside.log.read_bytes())
