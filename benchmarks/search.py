@@ -143,6 +143,9 @@ def make_logs(folder: Path) -> dict[str, Path]:
 def run(program: Sequence[str], options: Sequence[str], log: Path, result: Result) -> None:
     """Run a search once."""
     environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC", "PYTHONPATH": str(ROOT)}
+    # compiled modules, as where it is installed
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    environment["PYTHONPYCACHEPREFIX"] = str(ROOT / ".cache" / "compiled")
     libraries = sorted({str(found.parent) for found in PEERS.rglob("libau*.so.*")})
     environment["LD_LIBRARY_PATH"] = ":".join(libraries)
     begun = time.perf_counter()
