@@ -35,7 +35,8 @@ def raw_text_marked(event: Event) -> bytes:
     They put 0x1D after each record of such an event, with nothing behind it where the daemon
     had nothing to add.
     """
-    lines = [record.line for record in event.records]
-    if any(ENRICHED in line for line in lines):
-        lines = [line if ENRICHED in line else line + ENRICHED for line in lines]
-    return b"\n".join(lines) + b"\n"
+    text = b"\n".join([record.line for record in event.records])
+    if ENRICHED in text:
+        lines = text.split(b"\n")
+        text = b"\n".join([line if ENRICHED in line else line + ENRICHED for line in lines])
+    return text + b"\n"

@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from auditd_py.record.plain import default_text, raw_text_marked
-from auditd_py.record.record import ENRICHED
 from auditd_py.search.scan import records_of
 
 if TYPE_CHECKING:
@@ -42,14 +41,7 @@ def clock_text(seconds: int) -> bytes:
 
 def raw_writer() -> Writer:
     """Return what gives an event's lines as they are."""
-
-    def text(event: Event) -> bytes:
-        runs = event.records
-        if len(runs) == 1 and ENRICHED not in runs[0].line:
-            return runs[0].line + b"\n"
-        return raw_text_marked(records_of(event))
-
-    return text
+    return raw_text_marked
 
 
 def default_writer(mode: Escape, *, iso: bool) -> Writer:
