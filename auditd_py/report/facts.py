@@ -33,7 +33,9 @@ MOST_ASKED_STEPS: Final = 3000  # where somebody asked for hours or days
 LEAST_STEPS: Final = 12
 MOST_VALUES: Final = 400  # of nodes, users, types and sets of keys, each
 MOST_FACETS: Final = 40_000
-MOST_CELLS: Final = 200_000  # of a chart while events are read
+MOST_CELLS: Final = 100_000  # of a chart while events are read
+MOST_LABELS: Final = 50_000  # of a chart that are counted, each
+LEAST_LABELS: Final = 25  # of a chart, however many cells they have
 DRAWN_CELLS: Final = 20_000  # of a chart on a page
 DRAWN_LABELS: Final = 10_000
 
@@ -112,10 +114,10 @@ class Facts:
         return self._coarser()
 
     def period(self) -> str:
-        """Return first and last time, as people write it."""
+        """Return first and last time, local."""
         if self.first_s is None or self.last_s is None:
             return "no events"
-        return f"{_local(self.first_s)} to {_local(self.last_s)}"
+        return f"{local_time(self.first_s)} to {local_time(self.last_s)}"
 
     def notes(self) -> list[str]:
         """Say what of the facets was cut."""
@@ -219,31 +221,35 @@ def user_label(show: Show, value: tuple[int | None, bytes | None]) -> str:
     return shown_label(name or show.label("user", value))
 
 
-def _local(second: int) -> str:
+def local_time(second: int) -> str:
+    """Return a second since 1970 in local time, as ISO 8601 writes it."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
 
 
 class Gather:
-    """The cells of one chart."""
+    """The cells of one chart.
+
+    A label that is rare when room is needed is folded: its cells count as (other), until it is
+    frequent. Beyond MOST_LABELS the rarest are forgotten, and only their sum is kept.
+    """
 
     def __init__(self, facts: Facts, shown: Callable[[Label], tuple[str, ...]]) -> None:
-        """`shown` gives the texts of a label."""
-        self.totals: Counter[Label] = Counter()
+        """Begin with nothing; `shown` gives the texts of a label."""
+        self._totals: Counter[Label] = Counter()
         self._cells: Counter[tuple[Label, int]] = Counter()
+        self._folded: set[Label] = set()
+        self._forgotten = 0
         self._facts = facts
         self._shown = shown
-        self._kept: set[Label] | None = None  # none: all
-        self._limit = MOST_CELLS
         facts.gathers.append(self)
 
     def add(self, found: Sequence[tuple[Label, int]]) -> None:
         """Count labels with their facets."""
-        self.totals.update([label for label, _ in found])
-        kept = self._kept
-        if kept is None:
-            self._cells.update(found)
-        else:
-            self._cells.update([(label if label in kept else (), facet) for label, facet in found])
+        self._totals.update([label for label, _ in found])
+        folded = self._folded
+        if folded:
+            found = [(() if label in folded else label, facet) for label, facet in found]
+        self._cells.update(found)
 
     def move(self, places: list[int]) -> None:
         """Take over facets that have other places now."""
@@ -252,39 +258,46 @@ class Gather:
             self._cells[label, places[facet]] += count
 
     def settle(self) -> None:
-        """Make room if there are too many cells."""
-        if len(self._cells) <= self._limit:
-            return
-        self._keep(max(len(self.totals) // 4, 300) if self._kept is None else len(self._kept) // 2)
-        while len(self._cells) > self._limit // 2 and self._facts.coarsen():
-            pass
-        if len(self._cells) > self._limit:
-            self._limit *= 2
+        """Make room if there are too many labels or cells."""
+        if len(self._totals) > MOST_LABELS:
+            kept = self._totals.most_common(MOST_LABELS // 2)
+            self._forgotten += self._totals.total() - sum(count for _, count in kept)
+            self._totals = Counter(dict(kept))
+            self._fold(MOST_CELLS // 2, MOST_LABELS)
+        if len(self._cells) > MOST_CELLS:
+            self._fold(MOST_CELLS // 2, MOST_LABELS)
+            while len(self._cells) > MOST_CELLS and self._facts.coarsen():
+                pass
 
-    def _keep(self, most: int) -> None:
-        names = self.totals if self._kept is None else {
-            label: self.totals[label] for label in self._kept
-        }  # fmt: skip
-        top = sorted(names, key=names.__getitem__, reverse=True)[:most]
-        self._kept = set(top)
+    def _fold(self, cells: int, labels: int) -> None:
+        """Keep so many cells and labels, of the most frequent; a few labels in any case."""
+        sizes = Counter([label for label, _ in self._cells])
+        kept: set[Label] = set()
+        used = 0
+        for at, (label, _) in enumerate(self._totals.most_common(labels)):
+            used += sizes[label]
+            if used > cells and at >= LEAST_LABELS:
+                break
+            kept.add(label)
+        self._folded = self._totals.keys() - kept
         old, self._cells = self._cells, Counter()
         for (label, facet), count in old.items():
-            self._cells[label if label in self._kept else (), facet] += count
+            self._cells[label if label in kept else (), facet] += count
 
     def rows(self) -> list[tuple[tuple[str, ...], int]]:
         """Return every label and its count, the most frequent first; alike labels are one."""
         together: Counter[tuple[str, ...]] = Counter()
-        for label, count in self.totals.items():
+        for label, count in self._totals.items():
             together[self._shown(label)] += count
-        return sorted(together.items(), key=lambda row: (-row[1], row[0]))
+        rows = sorted(together.items(), key=lambda row: (-row[1], row[0]))
+        if self._forgotten and rows:
+            rows.append(((OTHER,) * len(rows[0][0]), self._forgotten))
+        return rows
 
     def chart(self, kind: str, title: str, names: tuple[str, ...], source: str) -> Chart:
         """Return the chart, with a note on what was cut to fit on a page."""
-        most = DRAWN_LABELS
-        if len(self.totals) > most:
-            self._keep(most)
-        while len(self._cells) > DRAWN_CELLS and (self._kept is None or len(self._kept) > 50):
-            self._keep(len(self._kept or self.totals) // 2)
+        if len(self._totals) > DRAWN_LABELS or len(self._cells) > DRAWN_CELLS:
+            self._fold(DRAWN_CELLS, DRAWN_LABELS)
         places: list[dict[str, int]] = [{} for _ in names]
         cells: Counter[tuple[int, ...]] = Counter()
         others = (OTHER,) * len(names)
@@ -299,12 +312,9 @@ class Gather:
                 )
             cells[*at, facet] += count
         notes = []
-        if self._kept is not None and len(self.totals) > len(self._kept):
-            left = sum(n for label, n in self.totals.items() if label not in self._kept)
-            notes.append(
-                f"{len(self.totals) - len(self._kept):,} rarer ones, {left:,} in all, "
-                f"are counted as {OTHER}"
-            )
+        if left := sum(count for (label, _), count in self._cells.items() if not label):
+            many = "many" if self._forgotten else f"{len(self._folded):,}"
+            notes.append(f"{many} rarer ones, {left:,} in all, are counted as {OTHER}")
         return Chart(
             kind, title, names, tuple(list(one) for one in places),
             [(*at, count) for at, count in cells.items()], self._facts.facets,

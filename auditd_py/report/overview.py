@@ -12,7 +12,7 @@ from auditd_py.report.chart import Figures, Page, Table, shown_label
 from auditd_py.report.columns import Columns
 from auditd_py.report.completeness import Serials, Told, told
 from auditd_py.report.definitions import BY_NAME, TOTALS_WITHOUT
-from auditd_py.report.facts import Facts
+from auditd_py.report.facts import Facts, local_time
 from auditd_py.report.totals import Totals
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ class Overview:
         self._facts = facts = Facts(show)
         self._totals, self._serials = Totals(), Serials()
         self._daemon: Counter[str] = Counter()
-        self._lost = 0
+        self._lost = self._events = 0
+        self._whole = chosen.success is None and not chosen.without  # or all others were gaps
         login, mods, anomaly, config = (
             BY_NAME[name] for name in ("login", "mods", "anomaly", "config")
         )
@@ -171,7 +172,9 @@ class Overview:
             picture.add(columns, places)
         for report, listing in self._lists:
             self._list(report, listing, columns, places)
-        self._serials.add(columns)
+        self._events += len(columns)
+        if self._whole:
+            self._serials.add(columns)
         self._facts.settle()
         shown = [p for p, types in enumerate(columns.types) if TOTALS_WITHOUT.isdisjoint(types)]
         self._totals.add(columns if len(shown) == len(columns) else columns.picked(shown))
@@ -186,7 +189,7 @@ class Overview:
             listing.append(places[place], [when, *map(shown_label, shown)])
 
     def _time(self, stamp: bytes) -> str:
-        return shown_label(self._show.when(stamp))
+        return local_time(int(stamp.partition(b".")[0]))
 
     def page(self, title: str, source: str) -> tuple[Page, dict[str, list[list[Any]]]]:
         """Return the page, and the rows of each file beside it by name."""
@@ -204,7 +207,7 @@ class Overview:
         logins, mods, anomalies, config = (listing.table() for _, listing in self._lists)
         totals = [(what, f"{count:,}") for what, count in self._totals.rows()]
         items = [
-            Figures("Totals", totals[-1:] + totals[:-1]),
+            Figures("Totals", totals[-1:] + totals[:-1], self._left_out()),
             charts["timeline"],
             charts["logins"], charts["hosts"], charts["failed-logins"], logins,
             charts["sudo"], self._commands.table(),
@@ -223,12 +226,20 @@ class Overview:
             beside,
         )
 
+    def _left_out(self) -> list[str]:
+        """Say how many events aureport's totals leave out."""
+        left = self._events - dict(self._totals.rows())["events"]
+        return [f"without {left:,} events of USER_AVC, as aureport counts"] if left else []
+
     def _completeness(self) -> list[Figures | Table]:
         serials, daemon = self._serials, self._daemon
         figures = Figures(
             "How complete the log is",
             [
-                ("serials that are not in the log", f"{serials.missing:,}"),
+                (
+                    "serials that are not in the log",
+                    f"{serials.missing:,}" if self._whole else "not looked for",
+                ),
                 ("gaps of serials", f"{serials.count:,}"),
                 ("restarts of the serials", f"{serials.restarts:,}"),
                 ("lost records that the daemon told", f"{self._lost:,}"),

@@ -359,7 +359,7 @@
     const body = make("tbody");
     for (const row of shown) {
       body.append(make("tr", {}, ...row.map((value, at) => make("td",
-        { class: numbers.has(at) ? "number" : at === 0 && String(value).length < 24 ? "short" : null },
+        { class: numbers.has(at) ? "number" : String(value).length < 24 ? "short" : null },
         numbers.has(at) ? number(value) : String(value)))));
     }
     into.append(make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Table: ${chart.title}` },

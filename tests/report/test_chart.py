@@ -12,7 +12,7 @@ from auditd_py.report.columns import Columns
 from auditd_py.report.completeness import Serials, told
 from auditd_py.report.definitions import BY_NAME
 from auditd_py.report.facts import Facts
-from auditd_py.report.pictures import bars, relations, series
+from auditd_py.report.pictures import Picture, bars, relations, series
 from auditd_py.report.piped import read_counts, read_pairs
 from auditd_py.report.show import Show
 
@@ -100,13 +100,9 @@ def test_a_relation_has_every_key_of_an_event():
 def test_rare_labels_are_counted_together_and_all_is_told(monkeypatch, cells):
     monkeypatch.setattr(facts_module, "DRAWN_CELLS", cells)
     monkeypatch.setattr(facts_module, "MOST_CELLS", 2000)
-    facts = Facts(Show())
-    summary = BY_NAME["executable"].summary
-    assert summary is not None
-    picture = bars(facts, Show(), summary, "t")
-    picture._gather._limit = 2000
+    picture, facts = executables()
     many = events(6000, exes=5000)
-    many.exe[:1500] = [b"/bin/often"] * 1500
+    many.exe[3000:4500] = [b"/bin/often"] * 1500  # when there is no room any more
     chart = chart_from(
         picture, facts, *(many.picked(range(n, n + 500)) for n in range(0, 6000, 500))
     )
@@ -115,8 +111,36 @@ def test_rare_labels_are_counted_together_and_all_is_told(monkeypatch, cells):
     assert sum(totals.values()) == 6000
     assert totals[(OTHER,)] > 0
     assert f"{totals[(OTHER,)]:,} in all" in chart.notes[0]
-    assert sum(count for _, count in picture.rows()) == 6000
-    assert len(picture.rows()) > 4000  # the file beside a page has them all
+    assert len(chart.cells) <= cells + len(facts.facets.rows)
+    rows = dict(picture.rows())  # the file beside a page has them all
+    assert len(rows) == len(set(many.exe))
+    assert sum(rows.values()) == 6000
+    assert rows[("/bin/often",)] == 1500
+
+
+def test_more_labels_than_there_is_room_for(monkeypatch):
+    monkeypatch.setattr(facts_module, "MOST_LABELS", 1000)
+    picture, facts = executables()
+    many = events(9000, exes=9000)
+    many.exe[::3] = [b"/bin/often"] * 3000
+    chart = chart_from(
+        picture, facts, *(many.picked(range(n, n + 300)) for n in range(0, 9000, 300))
+    )
+    rows = dict(picture.rows())
+    assert len(rows) <= 1001
+    assert sum(rows.values()) == 9000
+    assert rows[("/bin/often",)] == 3000
+    assert dict(chart.totals())[("/bin/often",)] == 3000
+    assert sum(count for _, count in chart.totals()) == 9000
+    assert chart.notes[0].startswith("many rarer ones")
+
+
+def executables() -> tuple[Picture, Facts]:
+    """Return a picture of programs, and the facets it is made with."""
+    facts = Facts(Show())
+    summary = BY_NAME["executable"].summary
+    assert summary is not None
+    return bars(facts, Show(), summary, "t"), facts
 
 
 def test_facets_are_bounded(monkeypatch):
