@@ -71,7 +71,7 @@ ENVIRONMENT = {
 def make(*words: str, environment: Sequence[tuple[str, str]] = ()) -> str:
     """Run make in the source; return its last line."""
     done = subprocess.run(
-        ["make", *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=240,
+        ["make", "--no-print-directory", *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=240,
         env={**os.environ, **dict(environment)},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
