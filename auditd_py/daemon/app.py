@@ -253,7 +253,6 @@ class Daemon:
             state = before.state
             self.kernel.go_on(state["lost"], state["status_lost"], state["dismissals"])
             self.source.start()
-            self.source.resize()
             if not self.kernel.registered:
                 log.warning("the audit pid is not this daemon's any more")
             return True

@@ -11,6 +11,7 @@ import asyncio
 import ctypes
 import dataclasses
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -34,7 +35,8 @@ ANSWER: Final = "auditd.reexec"  # in run_dir: what became of it
 _CHECK_LIMIT_S: Final = 60.0  # cold caches, a slow disk
 _QUIET_LIMIT_S: Final = 60.0  # for an action or a compression to end
 _LOOK_S: Final = 0.1
-_GAP_BUFFER: Final = 128 << 20  # bytes of records that may come while nobody reads
+_GAP_BUFFER: Final = 1 << 30  # bytes of records that may come while nobody reads
+_GAP_SHARE: Final = 8  # and the part of the memory that is free
 _SIGINFO: Final = 128  # size of struct signalfd_siginfo (linux/signalfd.h)
 _SFD: Final = os.O_NONBLOCK | os.O_CLOEXEC
 _SHOWN: Final = 600  # characters of what a check that failed says
@@ -138,7 +140,7 @@ class Reexecution:
 
     async def _execute(self, sender: Sender) -> None:
         daemon = self._daemon
-        daemon.source.resize(_GAP_BUFFER)
+        daemon.source.enlarge(_gap_buffer(daemon.config.receive_buffer << 20))
         daemon.source.stop()
         daemon.collector.pause()
         await daemon.pipeline.settle()
@@ -153,7 +155,6 @@ class Reexecution:
         except OSError as error:
             handover.take_back(memory, descriptors)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _DELAYED)
-            daemon.source.resize()
             daemon.source.start()
             daemon.collector.resume()
             raise ReexecError(f"{self._command[0]}: {error.strerror}") from None
@@ -185,6 +186,18 @@ class Reexecution:
             state[name], more = part.leave()
             descriptors += more
         return state, descriptors
+
+
+def _gap_buffer(usual: int) -> int:
+    """Return how many bytes may wait in the event socket while nobody reads it.
+
+    The kernel gives up on a socket that stays full for half a second (kauditd_thread), and with
+    it the standing of this process; the memory is taken only while it is needed.
+    """
+    with open("/proc/meminfo", encoding="ascii") as file:
+        kib = re.search(r"^MemAvailable: *(\d+) kB", file.read(), re.MULTILINE)
+    free = int(kib[1]) << 10 if kib else 0
+    return max(usual, min(_GAP_BUFFER, free // _GAP_SHARE))
 
 
 def answer(daemon: Daemon, text: str) -> None:

@@ -82,6 +82,7 @@ class Source:
         self._seq = 0
         self._ack: asyncio.Future[int] | None = None
         self._drops_before = 0
+        self._enlarged = False  # beyond the usual size
 
     def open(self, receive_buffer: int, groups: int = 0) -> None:
         """Open the socket, with `receive_buffer` bytes for records nobody has read yet.
@@ -106,25 +107,30 @@ class Source:
     def adopt(self, sock: socket.socket, receive_buffer: int, drops_before: int) -> None:
         """Use a socket that was opened, and perhaps registered, by the process before this one.
 
-        `receive_buffer` as in `open`, `drops_before` as in `kept`. `resize` gives it its size.
+        `receive_buffer` as in `open`, `drops_before` as in `kept`. The socket may be larger and
+        gets this size when it was read to its end: below what waits in it, it would be full, and
+        the kernel drops what it cannot send for half a second.
         """
         sock.setblocking(False)
         self.close()
         self._receive_buffer = receive_buffer
         self._socket, self._fd, self._drops_before = sock, sock.fileno(), drops_before
+        self._enlarged = True
 
     @property
     def kept(self) -> tuple[int, int] | None:
         """The socket's descriptor and what `adopt` is to know of it; None without a socket."""
         return (self._fd, self._drops_before) if self._socket is not None else None
 
-    def resize(self, receive_buffer: int = 0) -> None:
-        """Let so many bytes wait in the socket; without a number, as many as were asked for."""
+    def enlarge(self, receive_buffer: int) -> None:
+        """Let so many bytes wait in the socket until it was read to its end."""
+        self._resize(receive_buffer)
+        self._enlarged = True
+
+    def _resize(self, receive_buffer: int) -> None:
         if self._socket is not None:
             with contextlib.suppress(OSError):
-                self._socket.setsockopt(
-                    socket.SOL_SOCKET, SO_RCVBUFFORCE, (receive_buffer or self._receive_buffer) // 2
-                )
+                self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, receive_buffer // 2)
 
     def start(self) -> None:
         """Begin to read."""
@@ -223,6 +229,9 @@ class Source:
             found += count
             if count < SLOTS or self._held:
                 break
+        if self._enlarged and not self._held and count < SLOTS:
+            self._enlarged = False
+            self._resize(self._receive_buffer)
         if self._held or not self._started or self._socket is None:
             self._unwatch()
         elif found == 0:

@@ -86,6 +86,18 @@ class Machine:
         self.send("stty -echo cols 1000; PS1= PS2=; dmesg -n 1; echo rea''dy")
         self.expect(rb"ready\r?\n", RUN_S)
 
+    def insist(self, line: str, pattern: bytes) -> None:
+        """Type a line until it shows `pattern`: what comes before it listens is dropped."""
+        for attempt in range(10):
+            self.send(line)
+            try:
+                self.expect(pattern, 15)
+            except AssertionError:
+                if attempt == 9:
+                    raise
+            else:
+                return
+
     def send(self, line: str) -> None:
         """Type a line."""
         assert self._process is not None

@@ -212,8 +212,7 @@ def test_admin_space_left_action_single_reaches_rescue_mode(machine):
     small_log_disk(one, admin_space_left=20, admin_space_left_action="single")
     one.run("dd if=/dev/zero of=/var/log/audit/fill bs=1M count=40 2>&1", status=None)
     one.expect(rb"(?i)press enter for maintenance|password for maintenance", 180)
-    one.send("root")
-    one.expect(rb"# ", 60)
+    one.insist("root", rb"# ")
     one.quieten()
     assert one.run("systemctl is-active rescue.target").strip() == "active"
     assert one.run("systemctl is-active auditd-py", status=None).strip() == "inactive"
