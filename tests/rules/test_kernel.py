@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -139,8 +140,13 @@ def test_with_names_ours_and_debians_list_the_same(audit: Control, peers: Peers,
 def test_a_status_is_printed_as_debians(audit: Control, peers: Peers, capsys):
     for arguments in (["-s"], ["-s", "-i"]):
         assert auditctl.main(arguments) == 0
-        ours = capsys.readouterr().out
-        assert ours == peers.run("auditctl", *arguments).stdout
+        ours, theirs = capsys.readouterr().out, peers.run("auditctl", *arguments).stdout
+        # what waits in the kernel may have gone meanwhile
+        assert _without_backlog(ours) == _without_backlog(theirs)
+
+
+def _without_backlog(status: str) -> str:
+    return re.sub(r"^backlog \d+$", "backlog N", status, flags=re.MULTILINE)
 
 
 def test_a_prepended_rule_comes_first(audit: Control, capsys):
