@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from auditd_py.record.event import EOE_TIMEOUT_S, MOST_OPEN, Assembler, Event, ends_event
 from auditd_py.record.record import Record, parse_record, type_number
+from auditd_py.search.find import finder
 from auditd_py.search.query import MOST_NEEDLES
 
 if TYPE_CHECKING:
@@ -283,8 +284,9 @@ class Scan:
         """Return the events that have a line with a needle in a block."""
         keys: dict[Key, None] = {}
         data, end = block.data, block.end
+        find = finder(data)
         for needle in self._needles:
-            place = data.find(needle, 0, end)
+            place = find(needle, 0, end)
             while place >= 0:
                 start = data.rfind(b"\n", 0, place) + 1
                 stop = data.find(b"\n", place + len(needle) - 1, end) + 1 or end
@@ -293,7 +295,7 @@ class Scan:
                     self._junk(data[start:stop])
                 elif self.query.in_time(int(head[4])):
                     keys[head[1], head[3]] = None
-                place = data.find(needle, stop, end)
+                place = find(needle, stop, end)
         return keys
 
     def _begin(self, key: Key, block: Block) -> None:
