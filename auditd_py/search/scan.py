@@ -59,11 +59,12 @@ class Run(Record):
 class Block:
     """Whole lines: `data` up to `end`. They are put in order by event when asked often."""
 
-    __slots__ = ("_index", "_latest", "data", "end")
+    __slots__ = ("_index", "_latest", "data", "end", "find")
 
     def __init__(self, data: bytes, end: int) -> None:
         self.data = data
         self.end = end
+        self.find = finder(data)
         self._index: dict[Key, list[tuple[int, int]]] | None = None
         self._latest: int | None = None
 
@@ -93,7 +94,8 @@ class Block:
             return self._index.get(key, [])
         found: list[tuple[int, int]] = []
         data, end, token = self.data, self.end, key[1]
-        place = data.find(token, 0, end)
+        find = self.find
+        place = find(token, 0, end)
         while place >= 0:
             start = data.rfind(b"\n", 0, place) + 1
             stop = data.find(b"\n", place, end) + 1
@@ -103,7 +105,7 @@ class Block:
                     found[-1] = (found[-1][0], stop)
                 else:
                     found.append((start, stop))
-            place = data.find(token, stop, end)
+            place = find(token, stop, end)
         return found
 
     def put_in_order(self) -> None:
@@ -284,7 +286,7 @@ class Scan:
         """Return the events that have a line with a needle in a block."""
         keys: dict[Key, None] = {}
         data, end = block.data, block.end
-        find = finder(data)
+        find = block.find
         for needle in self._needles:
             place = find(needle, 0, end)
             while place >= 0:
