@@ -91,6 +91,14 @@ def parse_log(data: bytes) -> list[Line]:
     return lines
 
 
+def _version(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return found.st_ino, found.st_mtime_ns  # an inode is used again soon
+
+
 class Auditd:
     """Our daemon as a process; readiness and state come through its notify socket."""
 
@@ -168,9 +176,9 @@ class Auditd:
     def state(self) -> dict[str, str]:
         """Ask for a state report and return it."""
         path = self.run / "auditd.state"
-        before = path.stat().st_ino if path.exists() else 0
+        before = _version(path)
         os.kill(self.process.pid, signal.SIGCONT)
-        wait_for(lambda: path.exists() and path.stat().st_ino != before, "state report")
+        wait_for(lambda: _version(path) != before, "state report")
         return dict(re.findall(r"^(.*?) (?:=|is:) (.*)$", path.read_text(), re.MULTILINE))
 
     def stop(self) -> int:
