@@ -9,9 +9,11 @@ mirror=$(sed -n 's/^URIs: *//p; s/^deb \(\[[^]]*\] \)*\([^ ]*\) bookworm main.*/
     /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null | head -n 1)
 rm -rf "$dest"
 mkdir -p "$dest"
+# without an archive of this machine's apt, debootstrap takes Debian's own
+# shellcheck disable=SC2086  # empty: no argument
 PATH=$PATH:/usr/sbin:/sbin debootstrap --variant=minbase \
     --include=python3,init-system-helpers,make,python3-venv,ca-certificates \
-    bookworm "$dest" "${mirror:-http://deb.debian.org/debian}" >&2
+    bookworm "$dest" $mirror >&2
 printf '#!/bin/sh\nexit 101\n' > "$dest/usr/sbin/policy-rc.d"
 chmod 0755 "$dest/usr/sbin/policy-rc.d"
 rm -f "$dest"/var/cache/apt/archives/*.deb

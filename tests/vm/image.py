@@ -88,7 +88,7 @@ def _remove(place: Path) -> None:
 def _make_base(root: Path) -> None:
     _run(
         "debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(root),
-        _mirror(), limit_s=1200,
+        *_mirror(), limit_s=1200,
     )  # fmt: skip
     _in(root, _BASE)
 
@@ -128,14 +128,14 @@ def _proc(root: Path) -> Iterator[None]:
         _run("umount", "-l", str(root / "proc"))
 
 
-def _mirror() -> str:
-    """Return the archive that this machine's apt uses for the suite."""
+def _mirror() -> list[str]:
+    """Return the archive that this machine's apt uses for the suite; none: debootstrap's own."""
     found = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Identifier: Packages",
          f"Codename: {SUITE}"],
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
-    return found.stdout.partition("\n")[0].rstrip("/") or "http://deb.debian.org/debian"
+    return found.stdout.split()[:1]
 
 
 def _run(*command: str, limit_s: float = 300) -> None:

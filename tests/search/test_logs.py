@@ -1,4 +1,4 @@
-"""auditd_py.search.library, and the examples of docs/library.md."""
+"""Logs read from Python, and the examples of docs/library.md."""
 
 from __future__ import annotations
 
