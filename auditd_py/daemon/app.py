@@ -233,7 +233,7 @@ class Daemon:
         if self._before is not None:
             state = self._before.state
             self.pipeline.serial = state["serial"]
-            self.pipeline.gaps.go_on(*state["gaps"])
+            self.pipeline.gaps.go_on(state["gaps"])
             text = reexec_text(__version__, reexec.sender_of(self._before))
             self.pipeline.daemon_record(RecordType.DAEMON_CONFIG, text)
             return

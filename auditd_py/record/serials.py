@@ -12,7 +12,7 @@ believed when it never got smaller during a whole window.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,19 +42,14 @@ class SerialGaps:
         self._window_eoe = 0
         self._window_syscalls = 0
 
-    def kept(self) -> tuple[int, int, int, list[int], int | None]:
-        """Return what `go_on` needs, when no batch is to come any more."""
-        self.end_window()
-        return self.missing, self._highest, self._ended, sorted(self._loose), self._base
+    def kept(self) -> dict[str, Any]:
+        """Return what `go_on` needs, as JSON can hold it. The open window is not ended by it."""
+        return {**vars(self), "_loose": sorted(self._loose)}
 
-    def go_on(
-        self, missing: int, highest: int, ended: int, loose: list[int], base: int | None
-    ) -> None:
+    def go_on(self, kept: dict[str, Any]) -> None:
         """Count on from where another, in the process before this one, gave these as `kept`."""
-        self.missing, self._highest, self._ended = missing, highest, ended
-        self._loose, self._base = set(loose), base
-        if base is not None:
-            self._least = highest - ended - len(loose)
+        vars(self).update(kept)
+        self._loose = set(self._loose)
 
     def batch(
         self, types: Sequence[int], slots: Sequence[memoryview], lengths: Sequence[int]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 from hypothesis import given
@@ -113,6 +114,26 @@ def test_a_counter_that_starts_again_is_not_a_loss():
     feed(gaps, events(range(1, 100)))
     gaps.end_window()
     assert gaps.end_window() == 0
+
+
+def test_events_on_their_way_at_a_hand_over_are_not_missing():
+    gaps = SerialGaps()
+    feed(gaps, events(range(100)))
+    gaps.end_window()
+    gaps.end_window()
+    feed(gaps, events(range(100, 110)))
+    gaps.end_window()
+    feed(gaps, events(range(111, 120)))  # another processor is not done with 110
+    gaps.end_window()
+    after = SerialGaps()
+    after.go_on(json.loads(json.dumps(gaps.kept())))
+    feed(after, events(range(110, 111)))
+    feed(after, events(range(120, 130)))
+    after.end_window()
+    assert after.end_window() == 0
+    feed(after, events(range(132, 140)))
+    after.end_window()
+    assert after.end_window() == 2
 
 
 @given(st.sets(st.integers(20, 400), max_size=60), st.sampled_from([1, 7, 64, 256]))
