@@ -84,7 +84,7 @@ class Output:
 
     def __init__(self, options: Options) -> None:
         self._each = options.line_buffered
-        self._waiting: list[bytes] = []
+        self._waiting: list[bytes | memoryview] = []
         self._held = 0
         self._descriptor = 1
         self._pager: subprocess.Popen[bytes] | None = None
@@ -101,7 +101,7 @@ class Output:
             if self._pager is not None and self._pager.stdin is not None:
                 self._descriptor = self._pager.stdin.fileno()
 
-    def put(self, text: bytes) -> None:
+    def put(self, text: bytes | memoryview) -> None:
         """Write, now or with what follows."""
         self._waiting.append(text)
         self._held += len(text)
@@ -148,6 +148,10 @@ class Search:
         files = self.files()
         timeout_s = options.timeout_s or (self.settings.timeout_s if self.settings else 2)
         whole = options.checkpoint or options.follow or options.stats
+        passes = (
+            options.format == "raw" and options.query.everything
+            and not (whole or options.just_one or options.sql)
+        )  # fmt: skip
         scan = Scan(
             options.query, timeout_s, on_junk=self.take_junk,
             sparsely=_is_long(files) and not whole, promptly=options.follow,
@@ -158,7 +162,12 @@ class Search:
         else:
             events = self.followed(files, scan) if options.follow else self.events(files, scan)
         try:
-            self.show(events)
+            if passes:
+                for lines in self.pass_on(files, scan):
+                    self.found = 1
+                    self.output.put(lines)
+            else:
+                self.show(events)
         finally:
             if self.progress is not None:
                 self.progress.clear()
@@ -252,20 +261,49 @@ class Search:
 
     def events(self, files: list[LogFile], scan: Scan) -> Iterator[Event]:
         """Give the events of all files that match."""
+        self.start_progress(files)
+        for file in files:
+            if scan.sparse and file.is_plain:
+                for block in scan.read(file.descriptor):
+                    yield from scan.feed_block(block)
+                    self.advance(file, block.size)
+                continue
+            for data, end in blocks(file, self.say):
+                if end:
+                    yield from scan.feed(data, end)
+                else:  # a pipe is silent
+                    yield from scan.end()
+                    self.output.flush()
+                self.advance(file, end)
+        yield from scan.end()
+
+    def pass_on(self, files: list[LogFile], scan: Scan) -> Iterator[bytes | memoryview]:
+        """Give the lines of all events."""
+        from auditd_py.search.straight import RawLines
+
+        self.start_progress(files)
+        raw = RawLines(scan)
+        for file in files:
+            for data, end in blocks(file, self.say):
+                if end:
+                    yield from raw.feed(data, end)
+                else:
+                    yield from raw.end()
+                    self.output.flush()
+                self.advance(file, end)
+        yield from raw.end()
+
+    def start_progress(self, files: list[LogFile]) -> None:
+        """Show how much is done, if somebody looks."""
         if os.isatty(2):
             from auditd_py.cli.terminal import Progress
 
             self.progress = Progress(sum(file.size for file in files if not file.compression))
-        for file in files:
-            for data, end in blocks(file, self.say):
-                if end:
-                    yield from scan.feed(data, end)
-                else:
-                    yield from scan.end()
-                    self.output.flush()
-                if self.progress is not None and not file.compression:
-                    self.progress.add(end)
-        yield from scan.end()
+
+    def advance(self, file: LogFile, size: int) -> None:
+        """Note that so many bytes of a file are done."""
+        if self.progress is not None and not file.compression:
+            self.progress.add(size)
 
     def followed(self, files: list[LogFile], scan: Scan) -> Iterator[Event]:
         """Give the events that match, and then those that are written, without an end."""

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from mmap import mmap
 
     Find = Callable[[bytes, int, int], int]
 
 _LARGE: Final = 256 << 10  # bytes: less is searched before ctypes is loaded
 
 
-def finder(data: bytes) -> Find:
+def finder(data: bytes | mmap) -> Find:
     """Return what finds a needle between two places of `data` as `data.find` does."""
     memmem = _memmem() if len(data) >= _LARGE else None
     if memmem is None:
@@ -33,7 +34,7 @@ def finder(data: bytes) -> Find:
 
 
 @cache
-def _memmem() -> tuple[Callable[..., int | None], Callable[[bytes], int]] | None:
+def _memmem() -> tuple[Callable[..., int | None], Callable[[bytes | mmap], int]] | None:
     """Return memmem(3), and what tells where bytes lie; None where there is no such thing."""
     try:
         import ctypes
@@ -44,7 +45,9 @@ def _memmem() -> tuple[Callable[..., int | None], Callable[[bytes], int]] | None
     search.restype = ctypes.c_void_p
     search.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
 
-    def address(data: bytes) -> int:
-        return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
+    def address(data: bytes | mmap) -> int:
+        if isinstance(data, bytes):
+            return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
+        return ctypes.addressof(ctypes.c_char.from_buffer(data))
 
     return search, address

@@ -52,6 +52,11 @@ class LogFile:
         """Bytes as they are stored."""
         return os.fstat(self.descriptor).st_size
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is neither compressed nor a pipe."""
+        return not self.compression and stat.S_ISREG(os.fstat(self.descriptor).st_mode)
+
     def close(self) -> None:
         """Close it."""
         os.close(self.descriptor)

@@ -18,13 +18,17 @@ from auditd_py.search.find import finder
 from auditd_py.search.query import MOST_NEEDLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from mmap import mmap
 
+    from auditd_py.search.find import Find
     from auditd_py.search.query import Query
+    from auditd_py.search.rooms import Rooms
 
     Key = tuple[bytes, bytes]  # node as it begins a line, and `audit(…)`
 
 HISTORY: Final = 16 << 20  # bytes before a hit in which an event may have begun
+_MOST_BLOCKS: Final = 80  # of history, where they are small
 _LAST_LINES: Final = 8  # of a block; slow calls are written with the time of their beginning
 _MANY: Final = 8  # hits in a block from which all its lines are put in order
 
@@ -57,16 +61,28 @@ class Run(Record):
 
 
 class Block:
-    """Whole lines: `data` up to `end`. They are put in order by event when asked often."""
+    """Whole lines, `data` from `start` to `end`. They are put in order by event when asked often.
 
-    __slots__ = ("_index", "_latest", "data", "end", "find")
+    `first` is where each of the needles is found first, -1 if it is not.
+    """
 
-    def __init__(self, data: bytes, end: int) -> None:
+    __slots__ = ("_index", "_latest", "data", "end", "find", "first", "start")
+
+    def __init__(
+        self, data: bytes | mmap, start: int, end: int, needles: Sequence[bytes], find: Find
+    ) -> None:
         self.data = data
+        self.start = start
         self.end = end
-        self.find = finder(data)
+        self.find = find
+        self.first = [(needle, find(needle, start, end)) for needle in needles]
         self._index: dict[Key, list[tuple[int, int]]] | None = None
         self._latest: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return self.end - self.start
 
     @property
     def latest(self) -> int:
@@ -75,17 +91,30 @@ class Block:
             self._latest = self.second() or 0
         return self._latest
 
+    def is_over(self, second: int) -> bool:
+        """Say whether all of it is older than a second. Nodes can have clocks of their own."""
+        data = self.data
+        nodes = (
+            data[self.start : self.start + 5] + data[(last := self.line(self.end - 1)) : last + 5]
+        )
+        return 0 < self.latest < second and b"node=" not in nodes
+
+    def line(self, place: int) -> int:
+        """Return where the line begins that has a place."""
+        return self.data.rfind(b"\n", self.start, place) + 1 or self.start
+
     def second(self, prefix: bytes = b"") -> int | None:
         """Return the highest second of the last lines that begin with some bytes."""
         highest, end = None, self.end
         for _ in range(_LAST_LINES):
-            place = self.data.rfind(b"\n" + prefix, 0, end)
-            found = _head(self.data, place + 1) if place + 1 < self.end else None
+            place = self.data.rfind(b"\n" + prefix, self.start, end) + 1
+            begin = place or self.start
+            found = _head(self.data, begin) if begin < self.end else None
             if found and found[0].startswith(prefix):
                 highest = max(highest or 0, int(found[4]))
-            if place < 0:
+            if not place:
                 break
-            end = place + 1 if prefix else place
+            end = place if prefix else place - 1
         return highest
 
     def runs(self, key: Key) -> list[tuple[int, int]]:
@@ -95,9 +124,9 @@ class Block:
         found: list[tuple[int, int]] = []
         data, end, token = self.data, self.end, key[1]
         find = self.find
-        place = find(token, 0, end)
+        place = find(token, self.start, end)
         while place >= 0:
-            start = data.rfind(b"\n", 0, place) + 1
+            start = self.line(place)
             stop = data.find(b"\n", place, end) + 1
             head = _head(data, start)
             if head and (head[1], head[3]) == key:
@@ -112,7 +141,7 @@ class Block:
         """Read all lines, so that any event in them is found at once."""
         if self._index is None:
             index: dict[Key, list[tuple[int, int]]] = {}
-            for found in _runs(self.data, 0, self.end):
+            for found in _runs(self.data, self.start, self.end):
                 index.setdefault((found[1], found[3]), []).append(found.span())
             self._index = index
 
@@ -137,6 +166,7 @@ class Scan:
         self.timeout_s = timeout_s
         self._on_junk = on_junk
         self._needles = query.needles()
+        self._everything = query.everything
         self.sparse = sparsely and 0 < len(self._needles) <= MOST_NEEDLES
         self._assembler = Assembler(timeout_s, promptly=promptly)
         self._straight = not promptly
@@ -146,16 +176,31 @@ class Scan:
         self._open: dict[Key, Event] = {}
         self._done: dict[Key, int] = {}  # events that were given, and the number of their block
         self._history: deque[Block] = deque()
+        self._kept = 0  # bytes of it
         self._blocks = 0
+        self._rooms: Rooms | None = None
         self.place = 0  # bytes that were fed
         self.latest = 0  # the highest second seen, where all lines are read
 
     def feed(self, data: bytes, end: int) -> Iterator[Event]:
         """Take whole lines, `data` up to `end`; give the events that are over."""
         if self.sparse:
-            yield from self._found(self._feed_sparse(Block(data, end)))
+            yield from self.feed_block(Block(data, 0, end, self._needles, finder(data)))
         else:
             yield from self._found(self.feed_all(data, end))
+
+    def read(self, descriptor: int) -> Iterator[Block]:
+        """Give a file's blocks, for `feed_block` of a sparse search."""
+        from auditd_py.search.rooms import Rooms
+
+        self._rooms = rooms = self._rooms or Rooms(_MOST_BLOCKS)
+        find, needles = finder(rooms.memory), self._needles
+        for start, end in rooms.blocks(descriptor):
+            yield Block(rooms.memory, start, end, needles, find)
+
+    def feed_block(self, block: Block) -> Iterator[Event]:
+        """Do the rest of `feed` in a sparse search."""
+        yield from self._found(self._feed_sparse(block))
 
     def feed_all(self, data: bytes, end: int) -> Iterator[Event]:
         """Take whole lines; give all events that are over, their records not taken apart.
@@ -214,12 +259,11 @@ class Scan:
 
     def _found(self, events: Iterable[Event]) -> Iterator[Event]:
         matches = self.query.matches
-        everything = self.query.everything
         for event in events:
             runs = event.records
             if all(type_number(run.type_name) == _EOE for run in runs):
                 continue
-            if everything:
+            if self._everything:
                 yield event
                 continue
             if self._needles and not self._has_needle(runs):
@@ -275,22 +319,34 @@ class Scan:
         over = self._over(block) if self._open else []
         self._blocks += 1
         self._history.append(block)
-        while sum(b.end for b in self._history) > HISTORY:
-            self._history.popleft()
+        self._kept += block.size
+        self._forget(block.latest)
         if self._done:
             oldest = self._blocks - len(self._history) - 1
             self._done = {key: number for key, number in self._done.items() if number > oldest}
         return over
 
+    def _forget(self, latest: int) -> None:
+        """Let the blocks go in which no event can begin that goes on after a second."""
+        history = self._history
+        while len(history) > 1 and (
+            self._kept > HISTORY
+            or len(history) == _MOST_BLOCKS
+            or history[0].is_over(latest - self.timeout_s)
+        ):
+            block = history.popleft()
+            self._kept -= block.size
+            if self._rooms is not None and block.data is self._rooms.memory:
+                self._rooms.leave(block.start)
+
     def _keys(self, block: Block) -> dict[Key, None]:
         """Return the events that have a line with a needle in a block."""
         keys: dict[Key, None] = {}
-        data, end = block.data, block.end
-        find = block.find
-        for needle in self._needles:
-            place = find(needle, 0, end)
+        data, end, find = block.data, block.end, block.find
+        for needle, first in block.first:
+            place = first
             while place >= 0:
-                start = data.rfind(b"\n", 0, place) + 1
+                start = block.line(place)
                 stop = data.find(b"\n", place + len(needle) - 1, end) + 1 or end
                 head = _head(data, start)
                 if head is None or (len(head[5]) > 3 and int(head[5]) > 999):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditd_py.record.event import Event, assemble
+from auditd_py.record.plain import raw_text_marked
 from auditd_py.record.record import Record, parse_record
+from auditd_py.search import rooms
 from auditd_py.search.query import Query
 from auditd_py.search.reader import lines_of
 from auditd_py.search.scan import Scan, records_of
+from auditd_py.search.straight import RawLines
 
 DATA = Path(__file__).parent.parent / "data"
 LOG = gzip.decompress((DATA / "alpha-raw.log.gz").read_bytes())
@@ -106,6 +110,84 @@ def test_every_record_is_in_its_event_whatever_the_order(log, size, sparsely):
     serials = sorted(keyed if sparsely else wanted)
     assert [event.serial for event in found] == serials
     assert {event.serial: event.records for event in found} == {s: wanted[s] for s in serials}
+
+
+def read_from_file(path: Path, query: Query) -> list[Event]:
+    scan = Scan(query)
+    with path.open("rb") as file:
+        found = [e for block in scan.read(file.fileno()) for e in scan.feed_block(block)]
+    return [records_of(event) for event in [*found, *scan.end()]]
+
+
+@pytest.mark.parametrize("query", QUERIES[:6:2], ids=range(3))
+@pytest.mark.parametrize("size", [3000, 1 << 18])
+def test_a_file_is_searched_as_its_bytes_are(query, size, tmp_path, monkeypatch):
+    monkeypatch.setattr(rooms, "BLOCK", size)
+    path = tmp_path / "log"
+    path.write_bytes(LOG)
+    assert read_from_file(path, query) == scanned(LOG, query) != []
+
+
+@settings(max_examples=30, deadline=None)
+@given(logs(), st.sampled_from([200, 500, 2000]))
+def test_every_record_is_in_its_event_when_read_from_a_file(log, size):
+    lines, keyed = log
+    with tempfile.NamedTemporaryFile() as file, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rooms, "BLOCK", size)
+        file.write(b"".join(lines))
+        file.flush()
+        found = read_from_file(Path(file.name), Query(key=b"rare"))
+    assert [event.serial for event in found] == sorted(keyed)
+    assert all(len(event.records) == 4 for event in found)
+
+
+def raw(blocks: list[tuple[bytes, int]]) -> list[bytes | memoryview]:
+    lines = RawLines(Scan(Query()))
+    return [one for data, end in blocks for one in lines.feed(data, end)] + list(lines.end())
+
+
+def raw_by_event(blocks: list[tuple[bytes, int]]) -> bytes:
+    scan = Scan(Query())
+    events = [event for data, end in blocks for event in scan.feed(data, end)]
+    return b"".join(map(raw_text_marked, [*events, *scan.end()]))
+
+
+def cut(data: bytes, size: int) -> list[tuple[bytes, int]]:
+    return list(lines_of(iter([data[at : at + size] for at in range(0, len(data), size)])))
+
+
+@settings(max_examples=80, deadline=None)
+@given(logs(), st.integers(100, 2000), st.sampled_from([b"", b"9", b"99999"]), st.booleans())
+def test_raw_lines_are_those_of_the_events(log, size, more, orderly):
+    lines = [one.replace(b"audit(", b"audit(1700000") for one in log[0]]
+    lines = [one.replace(b":", b":" + more, 1) for one in lines]
+    if orderly:
+        lines.sort(key=lambda one: parse_record(one).serial)
+    blocks = cut(b"".join(lines), size)
+    assert b"".join(raw(blocks)) == raw_by_event(blocks)
+
+
+@pytest.mark.parametrize("size", [700, 5000, 1 << 20])
+def test_raw_lines_of_real_logs(size):
+    for name in ("alpha-raw.log.gz", "alpha-enriched.log.gz"):
+        blocks = cut(gzip.decompress((DATA / name).read_bytes()), size)
+        assert b"".join(raw(blocks)) == raw_by_event(blocks) != b""
+
+
+def test_raw_lines_in_order_are_passed_on_as_they_are():
+    lines = [
+        line(serial, part, 1_700_000_000 + serial // 10)
+        for serial in range(1, 400)
+        for part in range(4)
+    ]
+    data = b"".join(lines)
+    blocks = cut(data, 5000)
+    late = cut(b"".join([*lines[:800], lines[790], *lines[800:]]), 5000)
+    assert b"".join(raw(blocks)) == data
+    assert all(isinstance(one, memoryview) for one in raw(blocks))
+    passed = [isinstance(one, memoryview) for one in raw(late)]
+    assert (passed[0], passed[-1]) == (True, True)  # it goes back to passing on
+    assert not all(passed)
 
 
 def test_a_node_whose_clock_is_behind_holds_up_only_its_own():
