@@ -8,9 +8,10 @@ import sys
 import time
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from auditd_py import __version__
+from auditd_py.cli.halves import Half, halves
 from auditd_py.cli.log_input import chunks, opened, say, use_locale
 from auditd_py.errors import AuditError
 from auditd_py.record.escape import Escape
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
     from auditd_py.report.columns import Columns
     from auditd_py.report.index import Index
+
+    Counting = TypeVar("Counting", Tally, Totals)
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -334,12 +337,10 @@ class Run:
         request = self._request
         if not self._for_programs:
             self._write(text.summary_head(summary, request.prefix, request.by))
-        tally = Tally(summary, request.by)
-        source = self._source(files)
         by_time = request.by in {"hour", "day"}
-        for columns, weights, _ in source.counted([summary.needs], without, by_time=by_time):
-            tally.add(columns, weights)
-        self._note(source)
+        tally, _ = self._counted(
+            lambda: Tally(summary, request.by), files, [summary.needs], without, by_time=by_time
+        )
         rows = tally.rows(self.show, request.top)
         if self._for_programs:
             names = self._export.summary_names(summary, request.by)
@@ -350,14 +351,7 @@ class Run:
         return DONE
 
     def _totals(self, files: list[LogFile]) -> int:
-        whole, totals = Range(), Totals()
-        source = self._source(files)
-        for columns, weights, group in source.counted(GROUPS, TOTALS_WITHOUT, whole):
-            if weights is None or group is None:
-                totals.add(columns)
-            else:
-                totals.add_groups(columns, weights, GROUPS[group])
-        self._note(source)
+        totals, whole = self._counted(Totals, files, GROUPS, TOTALS_WITHOUT)
         rows = totals.rows()
         if self._for_programs:
             times = [whole.first and self._export.iso_time(whole.first),
@@ -377,6 +371,38 @@ class Run:
         logs = (show.exactly(first), show.exactly(last))
         self._write(text.totals(request.prefix, logs, (start, end), rows))
         return DONE
+
+    def _counted(
+        self,
+        make: Callable[[], Counting],
+        files: list[LogFile],
+        groups: Iterable[frozenset[str]],
+        without: frozenset[int],
+        *,
+        by_time: bool = False,
+    ) -> tuple[Counting, Range]:
+        """Return what counts all events, and the time of all there are."""
+
+        def count(files: list[LogFile]) -> tuple[Any, Range, int, int]:
+            counter, whole, source = make(), Range(), self._source(files)
+            for found in source.counted(groups, without, whole, by_time=by_time):
+                counter.add(*found)
+            return counter.state(), whole, source.left_out, source.malformed
+
+        indexed = any(map(self._wants_index, files)) and indexes_available()
+        parts = None if indexed else halves(files)
+        if parts is None:
+            counts = [count(files)]
+        else:
+            second = Half(partial(count, parts[1]))
+            counts = [count(parts[0]), second.result()]
+        counter, whole = make(), Range()
+        for state, times, _, _ in counts:
+            counter.merge(state)
+            if times.first and times.last:
+                whole.extend(times.first, times.last)
+        self._note(sum(left_out for _, _, left_out, _ in counts), sum(bad for *_, bad in counts))
+        return counter, whole
 
     def _logs(self, files: list[LogFile]) -> int:
         names = ("file", "first", "last")
@@ -407,25 +433,28 @@ class Run:
         read = chunks if tell is None else partial(_shown, tell=tell)
         source = Source(files, self.filter, self._request.timeout_s, read)
         yield from source.columns(wanted, without, whole)
-        self._note(source)
+        self._note(source.left_out, source.malformed)
 
     def _source(self, files: list[LogFile]) -> Source:
         return Source(files, self.filter, self._request.timeout_s, chunks, self._index_of)
 
     def _index_of(self, file: LogFile) -> Index | None:
         """Return the index of a log; an archive that has none gets one if it may be written."""
-        request = self._request
-        if request.asks("--no-index") or not stat.S_ISREG(os.fstat(file.descriptor).st_mode):
-            return None
-        if not (request.asks("--index") or deserves_index(file)):
+        if not self._wants_index(file):
             return None
         if not indexes_available():
-            if request.asks("--index"):
+            if self._request.asks("--index"):
                 say('--index needs more packages: pip install "auditd-py[report]"')
             return None
         from auditd_py.report import index
 
-        return index.find(file, request.timeout_s) or self._new_index(file)
+        return index.find(file, self._request.timeout_s) or self._new_index(file)
+
+    def _wants_index(self, file: LogFile) -> bool:
+        request = self._request
+        if request.asks("--no-index") or not stat.S_ISREG(os.fstat(file.descriptor).st_mode):
+            return False
+        return request.asks("--index") or deserves_index(file)
 
     def _new_index(self, file: LogFile) -> Index | None:
         from auditd_py.report import index, index_maker
@@ -442,12 +471,12 @@ class Run:
             os.lseek(file.descriptor, 0, os.SEEK_SET)
         return index.find(file, self._request.timeout_s)
 
-    def _note(self, source: Source) -> None:
-        if source.malformed and self._request.asks("--debug"):
-            sys.stderr.write(f"{source.malformed} lines have no record in them\n")
-        if source.left_out:
+    def _note(self, left_out: int, malformed: int) -> None:
+        if malformed and self._request.asks("--debug"):
+            sys.stderr.write(f"{malformed} lines have no record in them\n")
+        if left_out:
             sys.stderr.write(
-                f"NOTE - {source.left_out} USER_AVC events are not in this report: see aureport -a\n"
+                f"NOTE - {left_out} USER_AVC events are not in this report: see aureport -a\n"
             )
 
     def _files(self) -> list[LogFile]:

@@ -53,6 +53,12 @@ def opened(path: str, *, logs_even_if_piped: bool = False) -> list[LogFile]:
 def chunks(files: Iterable[LogFile]) -> Iterator[bytes]:
     """Give the bytes of files, in order, and close each."""
     for file in files:
-        for data, end in reader.blocks(file, say):
-            yield data if end == len(data) else data[:end]
+        left = file.stop - file.start if file.stop else None
+        for data, end in reader.blocks(file, say, file.start):
+            wanted = end if left is None else min(end, left)
+            yield data if wanted == len(data) else data[:wanted]
+            if left is not None:
+                left -= wanted
+                if not left:
+                    break
         file.close()

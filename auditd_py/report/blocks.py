@@ -33,13 +33,16 @@ def blocks(chunks: Iterable[bytes], size: int = BLOCK) -> Iterator[bytes]:
         length += len(chunk)
         if length < size:
             continue
-        whole = b"".join(held)
+        whole = b"".join((b"\n", *held))
+        held.clear()
         place = cut(whole)
-        if place:
-            yield b"\n" + whole[:place]
-        elif length > 8 * size:  # no line ends: nothing in it can be a record
-            whole = b"\n"
-        held, length = [whole[place:]], len(whole) - place
+        if place > 1:
+            rest = whole[place:]
+            whole = whole[:place]
+            yield whole
+        else:  # without an end of a line nothing can be a record
+            rest = whole[1:] if length <= 8 * size else b"\n"
+        held, length = [rest], len(rest)
     rest = b"".join(held)
     if rest:
         yield b"\n" + rest + (b"" if rest.endswith(b"\n") else b"\n")

@@ -26,7 +26,12 @@ class Tally:
         self._counts: dict[bytes, Counter[Value]] = {}
         self._periods: dict[Value, bytes] = {}
 
-    def add(self, columns: Columns, weights: list[int] | None = None) -> None:
+    def add(
+        self,
+        columns: Columns,
+        weights: list[int] | None = None,
+        _group: frozenset[str] | None = None,
+    ) -> None:
         """Count what events have, each once, or as often as `weights` say."""
         if not self._by and weights is None:
             values = [value for _, value in self._summary.counted(columns)]
@@ -36,6 +41,15 @@ class Tally:
         for place, value in self._summary.counted(columns):
             counts = self._counts.setdefault(period(columns, place), Counter())
             counts[value] += 1 if weights is None else weights[place]
+
+    def state(self) -> dict[bytes, Counter[Value]]:
+        """Return what was counted, for `merge`."""
+        return self._counts
+
+    def merge(self, counts: dict[bytes, Counter[Value]]) -> None:
+        """Take what another has counted in what comes after."""
+        for period, values in counts.items():
+            self._counts.setdefault(period, Counter()).update(values)
 
     def rows(self, show: Show, top: int | None = None) -> list[tuple[int, bytes, bytes, Value]]:
         """Return count, period, what is shown and a value of it, the most frequent first.

@@ -49,8 +49,16 @@ class Totals:
             line: set() for line, (_, _, how) in enumerate(TOTALS) if how == "different"
         }
 
-    def add(self, columns: Columns) -> None:
-        """Count what events have."""
+    def add(
+        self,
+        columns: Columns,
+        weights: list[int] | None = None,
+        group: frozenset[str] | None = None,
+    ) -> None:
+        """Count what events have; for some lines, if they are groups that `weights` count."""
+        if weights is not None and group is not None:
+            self._add_groups(columns, weights, GROUPS[group])
+            return
         columns.auid_name = [None] * len(columns)
         telling = columns.picked(p for p, types in enumerate(columns.types) if types != _PLAIN)
         outcomes = {
@@ -72,8 +80,7 @@ class Totals:
             else:
                 self._counts[line] += len({place for place, _ in report.rows(outcomes[how])})
 
-    def add_groups(self, columns: Columns, weights: list[int], lines: Iterable[int]) -> None:
-        """Count what groups of events have, each as often as `weights` say, for some lines."""
+    def _add_groups(self, columns: Columns, weights: list[int], lines: Iterable[int]) -> None:
         columns.auid_name = [None] * len(columns)
         for line in lines:
             _, name, how = TOTALS[line]
@@ -87,6 +94,17 @@ class Totals:
             else:
                 places = _events(columns, name, how)
             self._counts[line] += sum(map(weights.__getitem__, places))
+
+    def state(self) -> tuple[list[int], dict[int, set[Value]]]:
+        """Return what was counted, for `merge`."""
+        return self._counts, self._different
+
+    def merge(self, state: tuple[list[int], dict[int, set[Value]]]) -> None:
+        """Take what another has counted."""
+        counts, different = state
+        self._counts = [one + other for one, other in zip(self._counts, counts, strict=True)]
+        for line, values in different.items():
+            self._different[line] |= values
 
     def rows(self) -> list[tuple[str, int]]:
         """Return each line's words and its number."""

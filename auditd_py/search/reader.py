@@ -32,14 +32,21 @@ _MAGIC: Final = {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd"}
 
 
 class LogFile:
-    """An open file of a log; `descriptor` belongs to whoever opened it."""
+    """An open file of a log; `descriptor` belongs to whoever opened it.
 
-    __slots__ = ("compression", "descriptor", "path")
+    Of one that is not compressed, what is read can be the part from `start` to `stop`.
+    """
 
-    def __init__(self, path: str, descriptor: int, compression: str = "") -> None:
+    __slots__ = ("compression", "descriptor", "path", "start", "stop")
+
+    def __init__(
+        self, path: str, descriptor: int, compression: str = "", start: int = 0, stop: int = 0
+    ) -> None:
         self.path = path
         self.descriptor = descriptor
         self.compression = compression
+        self.start = start
+        self.stop = stop
 
     @property
     def identity(self) -> tuple[int, int]:
