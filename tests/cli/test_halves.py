@@ -36,7 +36,7 @@ def log(tmp_path):
 def report(capsysbinary, *words: str) -> bytes:
     aureport.main([*words])
     found = capsysbinary.readouterr()
-    return found.out + found.err
+    return bytes(found.out + found.err)
 
 
 @pytest.mark.parametrize("words", [[], *([option, "--summary"] for option in SUMMARIES)], ids=str)
