@@ -1,10 +1,13 @@
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from auditd_py.config import plugin, remote
 from auditd_py.config.daemon import KEYWORDS
+from auditd_py.rules.parse import parse_words
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,6 +23,11 @@ def generator() -> ModuleType:
     return module
 
 
+def manual_section(page: str, heading: str) -> str:
+    text = (ROOT / "docs" / "man" / f"{page}.5.md").read_text()
+    return text.partition(f"\n# {heading}\n")[2].partition("\n# ")[0]
+
+
 def shipped_lines() -> dict[str, tuple[str, bool]]:
     """Each keyword of the shipped file with its value and whether the line is switched off."""
     lines = {}
@@ -31,15 +39,41 @@ def shipped_lines() -> dict[str, tuple[str, bool]]:
     return lines
 
 
-def test_the_page_is_what_the_table_gives() -> None:
+def test_the_pages_are_what_the_tables_give() -> None:
     tool = generator()
-    page = tool.PAGE.read_text()
-    assert page == tool.with_keywords(page)
+    assert len(tool.pages()) == 3
+    for page, keywords in tool.pages().items():
+        assert page.read_text() == tool.fresh(page, keywords)
+        assert keywords in page.read_text()
 
 
-def test_the_page_has_a_row_for_every_keyword() -> None:
-    page = generator().PAGE.read_text()
+def test_the_pages_have_every_keyword_once() -> None:
+    page = (ROOT / "docs" / "auditd.conf.md").read_text()
     assert [name for name in KEYWORDS if page.count(f"| `{name}`") != 1] == []
+    for name, keywords in (("auditd.conf", KEYWORDS), ("audisp-remote.conf", remote.KEYWORDS)):
+        section = manual_section(name, "KEYWORDS")
+        assert re.findall(r"^\*\*(\w+)\*\*(?: = |$)", section, re.MULTILINE) == list(keywords)
+
+
+def test_the_page_of_plugins_has_every_keyword() -> None:
+    section = manual_section("auditd-plugins", "KEYWORDS")
+    assert re.findall(r"^\*\*(\w+)\*\* = ", section, re.MULTILINE) == list(plugin.KEYWORDS)
+
+
+def test_the_page_of_rules_has_every_setting_of_augenrules() -> None:
+    section = manual_section("audit.rules", "AUGENRULES.CONF")
+    shipped = (ROOT / "etc" / "auditd_py" / "augenrules.conf").read_text()
+    assert re.findall(r"^\*\*(\w+)\*\* = ", section, re.MULTILINE) == re.findall(
+        r"^(\w+) = ", shipped, re.MULTILINE
+    )
+
+
+def test_the_rules_of_the_page_are_rules() -> None:
+    section = manual_section("audit.rules", "EXAMPLES")
+    lines = re.findall(r"^    (.+)$", section, re.MULTILINE)
+    assert [line.split()[0] for line in lines] == ["-D", "-b", "-f", "-a", "-a", "-a"]
+    for line in lines:
+        parse_words(line)
 
 
 def test_every_heading_of_the_page_stands_at_a_keyword() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 from pathlib import Path
 
@@ -217,14 +216,3 @@ def test_the_shipped_file_has_every_keyword_in_order_with_its_default():
 def test_any_bytes_are_settings_or_problems(data):
     with contextlib.suppress(ConfigError):
         parse(data, "f", stat())
-
-
-def test_the_manual_page_has_every_keyword_and_no_other():
-    page = (ROOT / "docs" / "man" / "audisp-remote.8.md").read_text()
-    section = page.partition("\n# CONFIGURATION\n")[2].partition("\n# ")[0]
-    assert re.findall(r"^\*\*(\w+)\*\* = ", section, re.MULTILINE) == list(KEYWORDS)
-    for keyword in KEYWORDS.values():
-        text = section.partition(f"**{keyword.name}** = ")[2].partition("\n\n")[0]
-        words = " ".join(text.split())
-        assert words.startswith(f"{keyword.form.allowed} : {keyword.about}")
-        assert not keyword.default or f"Default: *{keyword.default}*." in words
