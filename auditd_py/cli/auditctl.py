@@ -45,27 +45,27 @@ STOP_TIMEOUT_S: Final = 20.0
 
 USAGE: Final = """\
 usage: auditctl [OPTIONS]
-  -a LIST,ACTION   add a rule at the end       -A LIST,ACTION  at the beginning
-  -d LIST,ACTION   delete a rule               -D [-k KEY]     delete all rules
+  -a LIST,ACTION   add a rule at the end       -A LIST,ACTION  at the start
+  -d LIST,ACTION   delete a rule               -D [-k KEY]  delete all rules
      LIST: exit task user exclude filesystem io_uring    ACTION: always never
   -S CALL,...      system calls by name or number, or all
   -F FIELD=VALUE   condition (= != < > <= >= & &=)
   -C FIELD=FIELD   compare two fields
   -k KEY           name the rule's events
-  -w PATH [-p rwxa]  watch a file or a tree    -W PATH         remove that watch
-  -l [-i] [-k KEY] list the rules              -s [-i]         show the status
-  -b N             backlog limit               -r N            messages a second, 0 all
+  -w PATH [-p rwxa]  watch a file or a tree    -W PATH      remove that watch
+  -l [-i] [-k KEY] list the rules              -s [-i]      show the status
+  -b N             backlog limit               -r N         messages a second
   -f 0..2          on failure: silent, printk, panic
   -e 0..2          off, on, locked until reboot
-  -R FILE          read rules from a file      -c, -i          in it: go on after errors
-  -m TEXT          send a user-space record    -t              trim trees after umount
+  -R FILE          read rules from a file      -c, -i       go on after errors
+  -m TEXT          send a user-space record    -t           trim watched trees
   -q MOUNT,TREE    a tree was mounted elsewhere too
-  -v               version                     -h              this text
+  -v               version                     -h           this text
   --backlog_wait_time N                        --loginuid-immutable
   --reset-lost                                 --reset_backlog_wait_time_actual
   --signal stop|reload|rotate|resume|state     to the audit daemon
   --transaction    with -R: load all of the file or leave everything as it was
-  --check FILE...  find errors and weak spots in rule files or folders; needs no rights
+  --check FILE...  find errors and weak spots in rule files or folders
   --drift FILE|DIR compare the kernel's rules with files
   --json           with -s, -l, --check, --drift: print JSON
 """

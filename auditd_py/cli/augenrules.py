@@ -21,9 +21,9 @@ CONFIG: Final = "/etc/auditd_py/augenrules.conf"
 
 USAGE: Final = """\
 Usage: augenrules [--check|--load]
-  --check              say whether the rule file has to be made anew; change nothing
+  --check              say whether the rule file has to be made anew
   --load               make it if need be and load it into the kernel
-  --rules-dir DIR      where the *.rules files are, default /etc/auditd_py/rules.d
+  --rules-dir DIR      default /etc/auditd_py/rules.d
   --output FILE        the rule file, default /etc/auditd_py/audit.rules
   --transaction        with --load: load all or leave the kernel as it was
   --no-transaction     with --load: line by line, whatever augenrules.conf says

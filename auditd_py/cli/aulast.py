@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 USAGE: Final = (
-    "usage: aulast [--bad] [--debug] [--stdin] [--proof] [--extract] [-f file] [--user name]"
-    " [--tty tty]\n"
+    "usage: aulast [--bad] [--debug] [--stdin] [--proof] [--extract] [-f file]\n"
+    "              [--user name] [--tty tty]\n"
 )
 DONE: Final = 0
 FAILED: Final = 1

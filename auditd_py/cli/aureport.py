@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import textwrap
 import time
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -41,24 +42,27 @@ if TYPE_CHECKING:
 DONE: Final = 0
 FAILED: Final = 1
 
+_WIDTH: Final = 80  # of the help
+_LEFT: Final = 32  # of its first column
+
 # option: what its help says; those of reports are in definitions.py
 MODIFIERS: Final = (
     (("--add",), "", "nothing that deletes (accounts, labels)"),
     (("--by",), "hour|day|node", "summary for each hour, day or node"),
     (("--csv",), "", "comma-separated values"),
-    (("--debug",), "", "tell on standard error how many lines were no records"),
+    (("--debug",), "", "tell how many lines were no records"),
     (("--delete",), "", "nothing that adds"),
-    (("--eoe-timeout",), "SECONDS", "an event is over when one begins that much later (2)"),
+    (("--eoe-timeout",), "SECONDS", "how long records may be apart (2)"),
     (("--escape",), "raw|tty|shell|shell_quote", "how texts are escaped (tty)"),
     (("--failed",), "", "only what failed"),
-    (("--graph",), "ONE,OTHER", "picture of which goes with which, for example user,exe"),
+    (("--graph",), "ONE,OTHER", "picture of what goes with what"),
     (("--help",), "", "this help"),
     (("--html",), "FOLDER", "one page about all, for a browser"),
     (("-i", "--interpret"), "", "names instead of numbers"),
     (("-if", "--input"), "FILE", "read this file, or folder with audit.log"),
-    (("--index",), "", "make and use an index of every file (of archives: always)"),
+    (("--index",), "", "make and use indexes of all files"),
     (("--no-index",), "", "neither make nor use an index"),
-    (("--input-logs",), "", "read the logs even if standard input is a pipe"),
+    (("--input-logs",), "", "read the logs though there is a pipe"),
     (("--json",), "", "one JSON object a line"),
     (("-nc", "--no-config"), "", "no changes of the audit configuration"),
     (("--node",), "NAME", "only events of this node; can be repeated"),
@@ -145,8 +149,16 @@ def usage() -> str:
         (" ".join((", ".join(names), argument)).rstrip(), about)
         for names, argument, about in MODIFIERS
     ]
-    lines = "".join(f"  {left:<34} {about}\n" for left, about in rows)
+    lines = "".join(_help_line(left, about) for left, about in rows)
     return f"usage: aureport [options]\n{lines}Without a report: totals of all.\n"
+
+
+def _help_line(left: str, about: str) -> str:
+    first, *more = textwrap.wrap(about, _WIDTH - _LEFT)
+    lines = [f"{f'  {left}':<{_LEFT}}{first}", *(" " * _LEFT + line for line in more)]
+    if len(left) + 3 > _LEFT:
+        lines = [f"  {left}", *(" " * _LEFT + line for line in (first, *more))]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def parse(words: list[str]) -> Request:

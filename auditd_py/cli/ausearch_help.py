@@ -15,26 +15,28 @@ what to look for: all of it must be so; texts match in part, with -w as a whole
   -x, --executable TEXT      program
   -c, --comm TEXT            name of the command
   -p, --pid N                process          -pp, --ppid N     its parent
-  -sc, --syscall NAME|N      system call      --arch MACHINE    b64, b32 or a name; before -sc
+  -sc, --syscall NAME|N      system call      --arch MACHINE    b64, b32, a name
   -e, --exit N|-ERRNO        what the call returned
   -sv, --success yes|no      whether it succeeded
-  -ua, --uid-all WHO         user: any of     -ul, --loginuid WHO, -ui, --uid WHO,
-                             these three      -ue, --uid-effective WHO
-  -ga, --gid-all WHO         group: any of    -gi, --gid WHO, -ge, --gid-effective WHO
+  -ua, --uid-all WHO         user: any of     -ul, --loginuid WHO, -ui, --uid
+                             these three      WHO, -ue, --uid-effective WHO
+  -ga, --gid-all WHO         group: any of    -gi, --gid WHO,
+                             these two        -ge, --gid-effective WHO
   --session N                login session
   -hn, --host TEXT           host it came from, by name or address
   -n, --node NAME            machine that recorded it (may be repeated)
   -tm, --terminal TEXT       terminal
-  -se, --context TEXT        security context: of the subject (-su, --subject TEXT)
-                             or of the object (-o, --object TEXT)
+  -se, --context TEXT        security context: of the subject (-su, --subject
+                             TEXT) or of the object (-o, --object TEXT)
   -uu, --uuid TEXT           virtual machine  -vm, --vm-name TEXT
-  -ts, --start [DATE] [TIME] first second; also now, recent, this-hour, boot, today, yesterday,
-  -te, --end [DATE] [TIME]   this-week, week-ago, this-month, this-year; ISO 8601; checkpoint (-ts)
+  -ts, --start [DATE] [TIME] first second; also now, recent, this-hour, boot,
+  -te, --end [DATE] [TIME]   today, yesterday, this-week, week-ago, this-month,
+                             this-year, ISO 8601; after -ts also checkpoint
   -w, --word                 texts match as a whole
 
 where to look
-  -if, --input PATH          a file, a folder with audit.log and its archives, or a pipe
-  --input-logs               the logs of auditd.conf, even if standard input is a pipe
+  -if, --input PATH          a file, a pipe, or a folder with audit.log
+  --input-logs               read the logs even if standard input is a pipe
   --checkpoint FILE          only what is new since the run before
   --follow                   go on with what is written to the log
   --eoe-timeout SECONDS      how long the records of one event may be apart

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import sys
+import textwrap
 from typing import Final
 
-from auditd_py.plugins.start import hold_signals
+from auditd_py.plugins import start
 
 TOOLS: Final = {
     "audisp-af_unix": "auditd_py.plugins.af_unix",
@@ -32,13 +33,13 @@ def main() -> int:
     """Run the tool that the first argument names; return its exit status."""
     if len(sys.argv) > 1 and sys.argv[1] in TOOLS:
         if sys.argv[1].startswith("audisp-"):
-            hold_signals()
+            return start.run(TOOLS[sys.argv[1]].rpartition(".")[2], sys.argv[2:])
         module = importlib.import_module(TOOLS[sys.argv[1]])
         status: int = module.main(sys.argv[2:])
         return status
     wanted = len(sys.argv) > 1 and sys.argv[1] in ("-h", "--help")
-    print(
-        f"usage: auditd-py TOOL [ARGUMENTS]\ntools: {', '.join(TOOLS)}",
-        file=sys.stdout if wanted else sys.stderr,
+    tools = textwrap.fill(
+        f"tools: {', '.join(TOOLS)}", 78, subsequent_indent="       ", break_on_hyphens=False
     )
+    print(f"usage: auditd-py TOOL [ARGUMENTS]\n{tools}", file=sys.stdout if wanted else sys.stderr)
     return 0 if wanted else 2

@@ -1,0 +1,1 @@
+complete -c audisp-filter -l check -d 'Say what is wrong with a file, all of it, and exit'
