@@ -43,6 +43,8 @@ case $purpose in test | bench)
     [ -e /usr/sbin/sendmail ] || [ -e /usr/lib/sendmail ] || need postfix
     # namespaces with a bad line between them (tests/link.py)
     command -v ip >/dev/null 2>&1 || [ -x /sbin/ip ] || need iproute2
+    # a cluster that carries the records of many hosts; its service is not used
+    command -v nats-server >/dev/null 2>&1 || need nats-server
     # the checks of metrics and alert rules; its server is not started
     command -v promtool >/dev/null 2>&1 || need prometheus
     # pages of charts are tried in a real browser
