@@ -40,7 +40,7 @@ _HEAD: Final = (
 )
 _head = re.compile(_HEAD).match
 # lines that stand together and are of one event
-_runs = re.compile(
+event_runs = re.compile(
     rb"^" + _HEAD + rb"[^\n]*\n(?:\1type=[^ \n]+ msg=\3[^\n]*\n)*", re.MULTILINE
 ).finditer
 _last_type = re.compile(rb"(?:node=[^ \n]+ )?type=([^ \n]+) ").match
@@ -141,7 +141,7 @@ class Block:
         """Read all lines, so that any event in them is found at once."""
         if self._index is None:
             index: dict[Key, list[tuple[int, int]]] = {}
-            for found in _runs(self.data, self.start, self.end):
+            for found in event_runs(self.data, self.start, self.end):
                 index.setdefault((found[1], found[3]), []).append(found.span())
             self._index = index
 
@@ -279,7 +279,7 @@ class Scan:
         query = self.query
         limited = query.start is not None or query.end is not None
         last = 0
-        for found in _runs(data, 0, end):
+        for found in event_runs(data, 0, end):
             start, stop = found.span()
             if start != last:
                 self._junk(data[last:start])
