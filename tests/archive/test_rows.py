@@ -36,7 +36,7 @@ def made(log: bytes, size: int = 1 << 24) -> tuple[list[dict[str, Any]], list[di
 def written_back(events: list[dict[str, Any]], rest: list[dict[str, Any]]) -> bytes:
     lines = [(row["line"], row["text"]) for row in rest]
     for row in events:
-        gaps = unpack(row["gaps"]) if row["gaps"] else ()
+        gaps = [*unpack(row["gaps"])] if row["gaps"] else []
         lines += numbered(row["line"], gaps, row["lines"])
     lines.sort()
     assert [number for number, _ in lines] == list(range(len(lines)))
@@ -102,6 +102,12 @@ def test_days_and_nodes_are_partitions():
     }  # fmt: skip
 
 
+def record(kind: str, serial: int) -> bytes:
+    if kind == "login":
+        return login(100 + serial)
+    return call(serial) if kind == "call" else path(serial, b'"f"')
+
+
 ODD = st.sampled_from([
     b"", b"\r", b"no record", b"type=CWD msg=audit(1.5:3): x", b"\0\0\0", b"type=X msg=audit(1.1000:3): y",
     b"type=EOE msg=audit(170.100:77): ", b"node=x type=CWD msg=audit(170.100:5): cwd=\"/\"",
@@ -115,10 +121,7 @@ ODD = st.sampled_from([
     )
 )
 def test_any_lines_are_written_back(parts):
-    makers = {"call": call, "path": lambda n: path(n, b'"f"'), "login": lambda n: login(100 + n)}
-    lines = [
-        part + b"\n" if isinstance(part, bytes) else makers[part[0]](part[1]) for part in parts
-    ]
+    lines = [part + b"\n" if isinstance(part, bytes) else record(*part) for part in parts]
     log = b"".join(lines)
     for size in (1 << 24, 300):
         assert written_back(*made(log, size)) == log
