@@ -18,7 +18,7 @@ import pyarrow as pa
 from auditd_py.archive.schema import COMPOSITE, REST, SCHEMA
 from auditd_py.record.fields import decoded
 from auditd_py.record.sockaddr import sockaddr_text
-from auditd_py.report.packed import pack
+from auditd_py.report.packed import pack, unpack
 from auditd_py.report.scan import ALL, Scanner
 from auditd_py.search.scan import event_runs
 
@@ -92,9 +92,9 @@ class Rows:
         if found.keys() != set(keys) or len(found) != len(keys):
             columns, keys = self._matched(columns, keys, found, rest)
         if not keys:
-            return {}, self._rest(rest)
+            return {}, _rest(rest)
         table = self._table(columns, [found[key] for key in keys])
-        return self._partitions(columns, table), self._rest(rest)
+        return self._partitions(columns, table), _rest(rest)
 
     def _lines(self, block: bytes) -> tuple[dict[Key, Lines], list[tuple[int, bytes]]]:
         """Return the lines of each event, and those of none with their numbers."""
@@ -215,13 +215,6 @@ class Rows:
             return {next(iter(places)): table}
         return {partition: table.take(chosen) for partition, chosen in places.items()}
 
-    @staticmethod
-    def _rest(rest: list[tuple[int, bytes]]) -> pa.Table:
-        numbers, texts = zip(*rest, strict=True) if rest else ((), ())
-        return pa.Table.from_arrays(
-            [pa.array(numbers, pa.int64()), pa.array(texts, pa.binary())], schema=REST
-        )
-
 
 def numbered(line: int, gaps: list[int], lines: bytes) -> list[tuple[int, bytes]]:
     """Return the lines of an event with their numbers."""
@@ -231,6 +224,22 @@ def numbered(line: int, gaps: list[int], lines: bytes) -> list[tuple[int, bytes]
         found += [(at + n, texts[place + n]) for n in range(count)]
         at, place = at + count + skipped, place + count
     return found + [(at + n, text) for n, text in enumerate(texts[place:])]
+
+
+def lines_of(table: pa.Table) -> pa.Table:
+    """Return the lines of some rows as those that are of no event: to be kept, not counted."""
+    found: list[tuple[int, bytes]] = []
+    columns = (table[name].to_pylist() for name in ("line", "gaps", "lines"))
+    for line, gaps, lines in zip(*columns, strict=True):
+        found += numbered(line, [*unpack(gaps)] if gaps else [], lines)
+    return _rest(found)
+
+
+def _rest(rest: list[tuple[int, bytes]]) -> pa.Table:
+    numbers, texts = zip(*rest, strict=True) if rest else ((), ())
+    return pa.Table.from_arrays(
+        [pa.array(numbers, pa.int64()), pa.array(texts, pa.binary())], schema=REST
+    )
 
 
 def day_name(day: int) -> str:

@@ -25,7 +25,9 @@ TOOLS: Final = {
     "ausyscall": "auditd_py.cli.ausyscall",
     "mkbar": "auditd_py.cli.mkbar",
     "mkgraph": "auditd_py.cli.mkgraph",
+    "archive": "auditd_py.cli.archive",
     "migrate": "auditd_py.cli.migrate",
+    "restore": "auditd_py.cli.restore",
 }
 
 

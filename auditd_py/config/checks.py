@@ -87,6 +87,8 @@ def findings(config: DaemonConfig, bad: frozenset[str], host: Host) -> Iterator[
         yield from _krb5(config, host)
     if "index_logs" not in bad:
         yield from _index(config, host)
+    if "archive_to" not in bad:
+        yield from _archive(config, host)
     if "compress_logs" not in bad:
         yield from _compression(config, host)
 
@@ -325,6 +327,16 @@ def _index(config: DaemonConfig, host: Host) -> Iterator[Finding]:
     if config.index_logs and not (host.module("duckdb") and host.module("pyarrow")):
         text = "needs the Python packages duckdb and pyarrow: pip install 'auditd-py[report]'"
         yield Finding("index_logs", text)
+
+
+def _archive(config: DaemonConfig, host: Host) -> Iterator[Finding]:
+    if not config.archive_to:
+        return
+    if not config.archive_to.startswith(("/", "s3://")):
+        yield Finding("archive_to", "an absolute path or s3://BUCKET/PREFIX is allowed")
+    if not host.module("pyarrow"):
+        text = "needs the Python package pyarrow: pip install 'auditd-py[archive]'"
+        yield Finding("archive_to", text)
 
 
 def _program(keyword: str, action: Action, host: Host) -> Iterator[Finding]:

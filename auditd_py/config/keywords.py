@@ -195,6 +195,11 @@ class DaemonConfig(BaseModel):
         YesNo(),
         _ours("Index rotated logs for aureport, at low priority, beside the daemon."),
     ] = False
+    archive_to: Annotated[
+        str | None,
+        Text("an absolute path or s3://BUCKET/PREFIX"),
+        _ours("Write rotated logs into this archive, at low priority, beside the daemon."),
+    ] = None
     keep_days: Annotated[
         int,
         Number(0, 36500, "days"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from pathlib import Path
 from typing import Final
@@ -24,7 +25,7 @@ async def run(*arguments: str, source: int | None = None, target: int | None = N
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", *arguments,
         stdin=nothing if source is None else source, stdout=nothing if target is None else target,
-        stderr=asyncio.subprocess.PIPE, env={"PYTHONPATH": _PACKAGES},
+        stderr=asyncio.subprocess.PIPE, env={"PYTHONPATH": _PACKAGES, **_keys_of_s3()},
     )  # fmt: skip
     try:
         async with asyncio.timeout(_LIMIT_S):
@@ -39,3 +40,8 @@ async def run(*arguments: str, source: int | None = None, target: int | None = N
     if process.returncode:
         text = said.decode(errors="replace").strip()[-_SHOWN:]
         raise LogError(arguments[0], f"exit status {process.returncode}: {text}")
+
+
+def _keys_of_s3() -> dict[str, str]:
+    """Return what archive_to may need of the environment."""
+    return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}

@@ -10,7 +10,7 @@ import structlog
 
 from auditd_py.config.words import Compression
 from auditd_py.daemon.compressor import Compressor
-from auditd_py.daemon.indexer import Indexer
+from auditd_py.daemon.helper import Helper
 from auditd_py.daemon.logfile import LogFile, LogSettings
 from auditd_py.daemon.writer import UNWRITTEN
 from auditd_py.errors import LogError
@@ -53,7 +53,10 @@ class LogKeeper:
         loop = asyncio.get_running_loop()
         self.file = LogFile(loop, config.write_queue << 20, self)
         self.compressor = Compressor(self.file)
-        self.indexer = Indexer()
+        self.indexer = Helper("auditd_py.daemon.index_program", "rotated logs cannot be indexed")
+        self.archiver = Helper(
+            "auditd_py.daemon.archive_program", "rotated logs cannot be archived"
+        )
         self._config = config
         self._pipeline = pipeline
         self._act = act
@@ -63,7 +66,7 @@ class LogKeeper:
     @property
     def busy(self) -> bool:
         """Whether a program works on archives."""
-        return self.compressor.busy or self.indexer.busy
+        return self.compressor.busy or self.indexer.busy or self.archiver.busy
 
     async def open(
         self, config: DaemonConfig, responses: Mapping[Condition, Response], *, to_stdout: bool
@@ -114,12 +117,14 @@ class LogKeeper:
         return await (await given)
 
     async def _put_away(self) -> None:
-        """Compress and index what was rotated."""
+        """Compress, index and archive what was rotated."""
         config = self._config
         if config.compress_logs is not Compression.NONE:
             await self.compressor.run(str(config.compress_logs))
         if config.index_logs:
             await self.indexer.run(config.log_file)
+        if config.archive_to:
+            await self.archiver.run(config.log_file, config.archive_to)
 
     # what the log tells, see logfile.Watcher
 

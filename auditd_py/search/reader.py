@@ -161,17 +161,18 @@ def from_time(files: list[LogFile], start: int | None) -> list[LogFile]:
 
 def first_second(file: LogFile) -> int | None:
     """Return the time of a file's first record; None if it has none near its beginning."""
-    found = _second(_beginning(file))
+    found = _second(beginning(file))
     return int(found[1]) if found else None
 
 
 def first_identity(file: LogFile) -> bytes:
     """Return what tells a file's first line from all others, empty if it has none yet."""
-    line, end, _ = _beginning(file).partition(b"\n")
+    line, end, _ = beginning(file).partition(b"\n")
     return b"%08x" % zlib.crc32(line) if end else b""
 
 
-def _beginning(file: LogFile) -> bytes:
+def beginning(file: LogFile) -> bytes:
+    """Return the first bytes of a file, up to 64 KiB as they are stored; none of a pipe."""
     if not stat.S_ISREG(os.fstat(file.descriptor).st_mode):
         return b""
     data = os.pread(file.descriptor, 65536, 0)
@@ -204,6 +205,25 @@ def blocks(
         yield from _file_blocks(file.descriptor, offset, whole=whole)
     else:
         yield from pipe_blocks(file.descriptor)
+
+
+def bytes_of(file: LogFile, on_problem: Callable[[str], None], offset: int = 0) -> Iterator[bytes]:
+    """Give the bytes of a file from an offset on, as they are when they are not compressed.
+
+    `on_problem` is told why a compressed file cannot be read further.
+    """
+    if file.compression:
+        yield from _after(_unpacked(file, on_problem), offset)
+    elif file.is_plain:
+        size = file.size
+        while offset < size and (
+            data := os.pread(file.descriptor, min(BLOCK, size - offset), offset)
+        ):
+            offset += len(data)
+            yield data
+    else:
+        while data := os.read(file.descriptor, BLOCK):
+            yield data
 
 
 def _after(reads: Iterator[bytes], offset: int) -> Iterator[bytes]:

@@ -22,6 +22,7 @@ def test_our_additions_are_marked() -> None:
         "tls_ca_file",
         "tls_crl_file",
         "rotate_interval",
+        "archive_to",
         "compress_logs",
         "index_logs",
         "keep_days",
