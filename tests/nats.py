@@ -85,7 +85,11 @@ class Publisher:
         self._loads: list[asyncio.Task[None]] = []
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._connect()
+        try:
+            self._connect()
+        except BaseException:
+            self.close()
+            raise
 
     def _connect(self) -> None:
         async def connect() -> None:
@@ -192,9 +196,10 @@ class Publisher:
     def close(self) -> None:
         """End."""
         with contextlib.suppress(Exception):
-            self.do(self.connection.close(), 5.0)
+            self.do(self.connection.close(), 5.0)  # which may never have been
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
+        self._loop.close()
 
 
 def stream_of(node: str) -> bytes:

@@ -31,6 +31,7 @@ HEADINGS = {
     "smtp_server": "Mail of the email action",
     "metrics_listen": "Counters for Prometheus",
     "tcp_listen_port": "Records from other hosts",
+    "jetstream_url": "Records of a fleet",
     "plugin_dir": "Plugins",
     "disp_qos": "Accepted for the sake of old files",
 }

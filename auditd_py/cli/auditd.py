@@ -57,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
         help="rehearse the actions of auditd.conf, or those of one keyword or word, and exit")  # fmt: skip
     add("--check-privilege", action="store_true", help="say whether this process may be the daemon")
     add("--clients", action="store_true", help="list the hosts that send records to the daemon")
+    add("--release-claims", metavar="COLLECTOR",
+        help="have others write what a collector of a fleet claimed that never comes back")  # fmt: skip
     add("--reexec", action="store_true", help="have the running daemon execute its new version")
     add("--check-takeover", type=int, metavar="FORMAT",
         help="say whether a daemon of such a state could execute this version; for --reexec")  # fmt: skip
@@ -91,7 +93,7 @@ def _run(path: str, loaded: Loaded, options: argparse.Namespace) -> int:
         return _check_takeover(path, loaded, options.check_takeover)
     if options.test_actions is not None:
         return _rehearse(loaded, options.test_actions)
-    if options.clients or options.reexec:
+    if options.clients or options.reexec or options.release_claims:
         return _ask(loaded, options)
     if options.observe:
         return _observe(loaded, options.output)
@@ -101,7 +103,10 @@ def _run(path: str, loaded: Loaded, options: argparse.Namespace) -> int:
 def _ask(loaded: Loaded, options: argparse.Namespace) -> int:
     from auditd_py.cli.clients import show_clients
     from auditd_py.cli.reexec import reexec
+    from auditd_py.cli.release_claims import release
 
+    if options.release_claims:
+        return release(loaded.config, options.release_claims)
     return (show_clients if options.clients else reexec)(loaded.config.run_dir)
 
 

@@ -85,6 +85,8 @@ def findings(config: DaemonConfig, bad: frozenset[str], host: Host) -> Iterator[
     if bad.isdisjoint(_TRANSPORT):
         yield from _tls(config, host)
         yield from _krb5(config, host)
+    if bad.isdisjoint(_JETSTREAM):
+        yield from _jetstream(config, host)
     if "index_logs" not in bad:
         yield from _index(config, host)
     if "archive_to" not in bad:
@@ -208,6 +210,27 @@ def _krb5(config: DaemonConfig, host: Host) -> Iterator[Finding]:
         yield Finding("transport", text)
 
 
+def _jetstream(config: DaemonConfig, host: Host) -> Iterator[Finding]:
+    if not config.jetstream_url:
+        return
+    if not host.module("nats"):
+        text = "needs the Python package nats-py: pip install 'auditd-py[fleet]'"
+        yield Finding("jetstream_url", text)
+    if not config.write_logs:
+        yield Finding("jetstream_url", "needs write_logs = yes: what is written is acknowledged")
+    if bool(config.jetstream_cert_file) != bool(config.jetstream_key_file):
+        keyword = "jetstream_cert_file" if config.jetstream_cert_file else "jetstream_key_file"
+        text = "needs the other of jetstream_cert_file and jetstream_key_file, too"
+        yield Finding(keyword, text)
+    if not config.jetstream_url[0].startswith("tls:"):
+        for keyword in ("jetstream_ca_file", "jetstream_cert_file"):
+            if getattr(config, keyword):
+                yield Finding(keyword, "is for servers at tls://, not nats://")
+    if config.jetstream_credentials and not host.module("nkeys"):
+        text = "needs the Python package nkeys: pip install 'auditd-py[fleet]'"
+        yield Finding("jetstream_credentials", text)
+
+
 def _doubtful_sizes(config: DaemonConfig) -> Iterator[Finding]:
     if config.q_depth < MIN_Q_DEPTH:
         text = f"{config.q_depth} is little: bursts overflow below {MIN_Q_DEPTH}"
@@ -232,6 +255,17 @@ _TRANSPORT = frozenset(
         "tls_require_pqc",
         "tls_cipher_suites",
         "tls_key_exchange",
+    }
+)
+
+_JETSTREAM = frozenset(
+    {
+        "jetstream_url",
+        "jetstream_credentials",
+        "jetstream_ca_file",
+        "jetstream_cert_file",
+        "jetstream_key_file",
+        "write_logs",
     }
 )
 

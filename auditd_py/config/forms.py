@@ -34,6 +34,8 @@ _MAX_ADDRESSES = 16
 _SOCKET_PATH_MAX = 103  # sun_path less its end, and less what a new socket is called at first
 
 _ACTION_WORDS = frozenset(ActionWord)
+_SERVER = re.compile(r"(nats|tls)://(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::([0-9]{1,5}))?")
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "M": 30 * 86400}
 _INTERVAL = re.compile(r"([0-9]+)([smhdM]?)")
 ROTATION_MAX_MIN = 7 * 24 * 60
@@ -194,6 +196,35 @@ class Addresses(Form):
         if len(words) > _MAX_ADDRESSES:
             raise self.refusal(text)
         return words
+
+
+class NatsServers(Form):
+    """Servers of a NATS cluster, all reached in one way; a password has no place here."""
+
+    takes_option = True
+    allowed = f"up to {_MAX_ADDRESSES} servers like tls://nats1.example.com:4222, or all of nats://"
+
+    def read(self, text: str, _host: Host, /) -> tuple[str, ...]:
+        words = tuple(text.replace(",", " ").split())
+        found = [_SERVER.fullmatch(word) for word in words]
+        kinds = {match[1] for match in found if match is not None}
+        if not words or None in found or len(kinds) != 1 or len(words) > _MAX_ADDRESSES:
+            raise self.refusal(text)
+        ports = [int(match[2] or 1) for match in found if match is not None]
+        if not all(1 <= port <= PORT_MAX for port in ports):
+            raise self.refusal(text)
+        return words
+
+
+class Token(Form):
+    """A name of letters, digits, - and _: a part of a NATS subject."""
+
+    allowed = "up to 64 letters, digits, - and _"
+
+    def read(self, text: str, _host: Host, /) -> str:
+        if not _TOKEN.fullmatch(text):
+            raise self.refusal(text)
+        return text
 
 
 class AbsolutePath(Form):

@@ -22,11 +22,13 @@ from auditd_py.config.forms import (
     Interval,
     Listen,
     LogPath,
+    NatsServers,
     Number,
     Ports,
     Rotation,
     SpaceLimit,
     Text,
+    Token,
     Words,
     YesNo,
 )
@@ -405,6 +407,48 @@ class DaemonConfig(BaseModel):
         str | None,
         Text("an OpenSSL list"),
         Setting("Key exchanges in place of the profile's; refused."),
+    ] = None
+
+    # records of a fleet, from a NATS JetStream stream
+    jetstream_url: Annotated[
+        tuple[str, ...],
+        NatsServers(),
+        _ours("Servers of a NATS cluster; not set = no records come from one.", _NO),
+    ] = ()
+    jetstream_stream: Annotated[
+        str, Token(), _ours("The stream with the records of all hosts.", _NO)
+    ] = "AUDIT"
+    jetstream_collector: Annotated[
+        str | None,
+        Token(),
+        _ours(
+            "Name of this collector, which no other one has and which it keeps for ever; not set "
+            "= the host name, with _ for dots.",
+            _NO,
+        ),
+    ] = None
+    jetstream_lease: Annotated[
+        int,
+        Number(2, 3600, "seconds"),
+        _ours("Silence after which other collectors take the nodes of this one.", _NO),
+    ] = 10
+    jetstream_credentials: Annotated[
+        str | None,
+        AbsolutePath(),
+        _ours("Credentials of NATS, or a user's seed; the file is for root alone.", _NO),
+    ] = None
+    jetstream_ca_file: Annotated[
+        str | None,
+        AbsolutePath(),
+        _ours("Certificates that may sign the servers', PEM; not set = those of this host.", _NO),
+    ] = None
+    jetstream_cert_file: Annotated[
+        str | None, AbsolutePath(), _ours("Certificate to show to the servers, PEM.", _NO)
+    ] = None
+    jetstream_key_file: Annotated[
+        str | None,
+        AbsolutePath(),
+        _ours("The key of that certificate, PEM, for root alone.", _NO),
     ] = None
 
     # plugins

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from auditd_py.config.keywords import DaemonConfig
+    from auditd_py.daemon.fleet import Fleet
     from auditd_py.daemon.handover import Handover
     from auditd_py.daemon.syslog import MessageSink
     from auditd_py.log.incident import Incident
@@ -118,6 +119,13 @@ class Daemon:
             self.dispatcher,
             lambda: self.writes(self.config),
         )
+        self.fleet: Fleet | None = None
+        if config.jetstream_url:
+            from auditd_py.daemon.fleet import Fleet  # an extra, of some MiB
+
+            self.fleet = Fleet(
+                config, self.log_file, self.dispatcher, lambda: self.writes(self.config)
+            )
         self.rule_watch = RuleWatch(self.kernel, self._record_config)
         self.pid_file: process.PidFile | None = None
         self.reporter = Reporter(self)
@@ -146,6 +154,8 @@ class Daemon:
                 await self.metrics.start(self.config)
                 self._announce()
                 await self._stop.wait()
+                if self.fleet is not None:
+                    await self.fleet.stop()
                 self._tasks = None
                 for task in running:
                     task.cancel()
@@ -323,6 +333,8 @@ class Daemon:
             self.dispatcher.watch(),
             self.collector.watch(),
         ]
+        if self.fleet is not None:
+            work.append(self.fleet.run())
         if self.config.local_events:
             self.pipeline.on_config_change = self.rule_watch.touch
             self.rule_watch.touch()  # what it finds first is what it compares with
@@ -422,6 +434,8 @@ class Daemon:
     def _resume_source(self) -> None:
         self.source.resume()
         self.collector.resume()
+        if self.fleet is not None:
+            self.fleet.resume()
 
     def run_action(self, incident: Incident) -> None:
         """Run the action set for an incident of the log."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from auditd_py.daemon.app import Daemon
+    from auditd_py.daemon.fleet import Fleet
 
 _THRESHOLDS: Final = {
     Condition.SPACE_LEFT: "space_left",
@@ -58,6 +59,8 @@ class Metrics:
             yield GaugeMetricFamily(f"auditd_{name}", about, value)
         yield from self._plugins()
         yield from self._thresholds()
+        if self._daemon.fleet is not None:
+            yield from _fleet(self._daemon.fleet)
 
     def _counts(self) -> Iterator[tuple[str, str, float]]:
         daemon = self._daemon
@@ -162,3 +165,29 @@ class Metrics:
             return None
         block = found.f_frsize
         return Free(found.f_bavail * block, found.f_blocks * block, block)
+
+
+def _fleet(fleet: Fleet) -> Iterator[Metric]:
+    counters = fleet.counters
+    for name, about, count in (
+        ("messages", "Messages of the stream.", counters.messages),
+        ("redelivered_messages", "Messages that came again.", counters.redelivered),
+        ("rejected_messages", "Messages of no use, put away.", counters.rejected),
+        ("records", "Records of the stream written.", counters.records),
+        ("known_records", "Records that were written before.", counters.duplicates),
+        ("vanished_records", "Claimed records no longer in the stream.", counters.vanished),
+        ("gaps", "Places in the stream where records are missing.", counters.gaps),
+        ("settled_claims", "Claims of an earlier time that were settled.", counters.settled),
+        ("nodes_taken", "Nodes taken.", counters.taken),
+        ("nodes_given", "Nodes given back.", counters.given),
+        ("nodes_lost", "Nodes that another collector took.", counters.lost),
+        ("reconnections", "Connections to a server after one broke.", counters.reconnects),
+    ):
+        yield CounterMetricFamily(f"auditd_fleet_{name}", about, count)
+    for name, about, value in (
+        ("connected", "Whether a NATS server is reached.", fleet.connected),
+        ("nodes", "Nodes of this collector.", len(fleet.nodes)),
+        ("waiting_messages", "Messages waiting in the stream.", fleet.waiting),
+        ("pending_claims", "Claims that wait for other collectors.", fleet.pending),
+    ):
+        yield GaugeMetricFamily(f"auditd_fleet_{name}", about, value)

@@ -143,6 +143,8 @@ class Reexecution:
         daemon.source.enlarge(_gap_buffer(daemon.config.receive_buffer << 20))
         daemon.source.stop()
         daemon.collector.pause()
+        if daemon.fleet is not None:
+            await daemon.fleet.stop()
         await daemon.pipeline.settle()
         await daemon.log_file.rest()
         # no other task runs from here on
@@ -157,6 +159,8 @@ class Reexecution:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _DELAYED)
             daemon.source.start()
             daemon.collector.resume()
+            if daemon.fleet is not None:
+                daemon.spawn(daemon.fleet.run())
             raise ReexecError(f"{self._command[0]}: {error.strerror}") from None
 
     def _state(self, sender: Sender) -> tuple[dict[str, Any], list[int]]:

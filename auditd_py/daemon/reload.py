@@ -92,6 +92,8 @@ class Reloader:
         await daemon.dispatcher.reload(new, plugins)
         daemon.pipeline.formatter = formatter
         daemon.pipeline.log_file = daemon.log_file if wanted else None
+        if daemon.fleet is not None:
+            daemon.fleet.config = new
         daemon.config = new
         if formatter.enricher is not None:
             formatter.enricher.forget_names()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from auditd_py.daemon.app import Daemon
     from auditd_py.daemon.collector import Collector
     from auditd_py.daemon.dispatcher import Dispatcher
+    from auditd_py.daemon.fleet import Fleet
     from auditd_py.daemon.logfile import LogFile
     from auditd_py.netlink.diag import Timer
 
@@ -139,8 +140,10 @@ class Reporter:
                 + daemon.dispatcher.unqueued,
                 **_plugin_rows(daemon.dispatcher),
                 "connections refused": daemon.collector.refused,
-                "records with another's node name": daemon.collector.misnamed,
+                "records with another's node name": daemon.collector.misnamed
+                + (daemon.fleet.counters.misnamed if daemon.fleet is not None else 0),
                 **_client_rows(daemon.collector),
+                **(fleet_rows(daemon.fleet) if daemon.fleet is not None else {}),
                 "actions failed": daemon.actions.failed,
                 "actions over their time": daemon.actions.overran,
                 "lines cut short before": counters.torn,
@@ -179,6 +182,38 @@ def _client_rows(collector: Collector) -> dict[str, object]:
             f"{timers.get((client.address.partition('%')[0], client.port), 'unknown')}"
         )
         for client in sorted(clients, key=lambda client: (client.address, client.port))
+    }
+
+
+def fleet_rows(fleet: Fleet) -> dict[str, object]:
+    """Return what is to be told of the stream, and of each node."""
+    counters = fleet.counters
+    nodes = fleet.nodes.copy()  # this is not the event loop's thread
+    return {
+        "fleet collector": fleet.name,
+        "fleet server": fleet.server or "none",
+        "fleet nodes": len(nodes),
+        "fleet messages": counters.messages,
+        "fleet messages waiting": fleet.waiting,
+        "fleet messages redelivered": counters.redelivered,
+        "fleet messages rejected": counters.rejected,
+        "fleet records written": counters.records,
+        "fleet records known": counters.duplicates,
+        "fleet records no longer in the stream": counters.vanished,
+        "fleet gaps": counters.gaps,
+        "fleet claims settled": counters.settled,
+        "fleet claims of others pending": fleet.pending,
+        "fleet nodes taken": counters.taken,
+        "fleet nodes given back": counters.given,
+        "fleet nodes lost": counters.lost,
+        "fleet reconnections": counters.reconnects,
+        **{
+            f"fleet node {subject}": (
+                f"{'at work' if node.ready else 'beginning'}, waiting {node.waiting}, "
+                f"pending for others {len(node.key.pending)}"
+            )
+            for subject, node in sorted(nodes.items())
+        },
     }
 
 

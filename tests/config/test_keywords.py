@@ -42,6 +42,14 @@ def test_our_additions_are_marked() -> None:
         "tcp_keepalive_time",
         "tcp_keepalive_intvl",
         "tcp_keepalive_probes",
+        "jetstream_url",
+        "jetstream_stream",
+        "jetstream_collector",
+        "jetstream_lease",
+        "jetstream_credentials",
+        "jetstream_ca_file",
+        "jetstream_cert_file",
+        "jetstream_key_file",
     }
 
 
