@@ -11,7 +11,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditd_py.config import remote
+from auditd_py.config import remote, table
 from auditd_py.config.daemon import KEYWORDS, Keyword
 from auditd_py.config.keywords import Reload
 
@@ -48,7 +48,7 @@ def rendered_keywords() -> str:
     return "\n".join(lines).strip("\n")
 
 
-def manual(keywords: Iterable[Keyword | remote.Keyword], level: str) -> str:
+def manual(keywords: Iterable[Keyword | table.Keyword], level: str) -> str:
     """Return the same as a manual page has it."""
     lines: list[str] = []
     for keyword in keywords:
@@ -77,11 +77,11 @@ def fresh(page: Path, keywords: str) -> str:
     return PARTS.sub(lambda _: f"\n{keywords}\n\n", page.read_text(), count=1)
 
 
-def _allowed(keyword: Keyword | remote.Keyword) -> str:
+def _allowed(keyword: Keyword | table.Keyword) -> str:
     return keyword.form.allowed.removesuffix(",")
 
 
-def _about(keyword: Keyword | remote.Keyword) -> str:
+def _about(keyword: Keyword | table.Keyword) -> str:
     if deprecated := getattr(keyword, "deprecated", ""):
         return f"Deprecated and ignored: {deprecated}."
     about = re.sub(r"([*_<\[])", r"\\\1", keyword.about)

@@ -5,46 +5,35 @@ The fields of RemoteConfig are that table; whatever is to be known of a keyword 
 
 from __future__ import annotations
 
-import difflib
-import stat
-from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from auditd_py.config.checks import NO_CHOICE, NO_PQC
-from auditd_py.config.forms import (
-    PORT_MAX,
-    AbsolutePath,
-    Form,
-    Number,
-    Text,
-    Words,
-    YesNo,
-)
+from auditd_py.config.forms import PORT_MAX, AbsolutePath, Form, Number, Text, Words, YesNo
 from auditd_py.config.host import THIS_HOST, Host
-from auditd_py.config.nv import Entry, read_lines, read_settings, shown
-from auditd_py.config.values import Action, written
+from auditd_py.config.table import (
+    ANY,
+    WARN,
+    Loaded,
+    Mode,
+    Setting,
+    Step,
+    Steps,
+    Table,
+    ours,
+    secret_findings,
+)
+from auditd_py.config.values import Action
 from auditd_py.config.words import CryptoProfile, TlsAuth, Transport
-from auditd_py.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 PATH: Final = "/etc/auditd_py/audisp-remote.conf"
 
-_EXEC_MODE: Final = 0o750
 _MAX_SERVERS: Final = 16
-_UNUSUAL: Final = {"remote_server": "", "local_port": "any"}  # defaults, as the file has them
-
-
-class Mode(StrEnum):
-    """Where records wait: in memory, or in a file that outlives the program."""
-
-    IMMEDIATE = "immediate"
-    FORWARD = "forward"
 
 
 class RemoteFormat(StrEnum):
@@ -52,54 +41,6 @@ class RemoteFormat(StrEnum):
 
     MANAGED = "managed"
     ASCII = "ascii"
-
-
-class Step(StrEnum):
-    """What to do when something happens to the connection, the server or the queue."""
-
-    IGNORE = "ignore"
-    SYSLOG = "syslog"
-    EXEC = "exec"
-    WARN_ONCE = "warn_once"
-    WARN_ONCE_CONTINUE = "warn_once_continue"
-    RECONNECT = "reconnect"
-    SUSPEND = "suspend"
-    SINGLE = "single"
-    HALT = "halt"
-    STOP = "stop"
-
-
-_WARN = (Step.IGNORE, Step.SYSLOG, Step.EXEC, Step.WARN_ONCE, Step.WARN_ONCE_CONTINUE)
-_ANY = (*_WARN, Step.SUSPEND, Step.SINGLE, Step.HALT, Step.STOP)
-
-
-class Steps(Form):
-    """Some of the steps; exec takes the path of a program, whose status is checked elsewhere."""
-
-    def __init__(self, *steps: Step) -> None:
-        self.words = steps
-        self.takes_option = Step.EXEC in steps
-
-    @property
-    def allowed(self) -> str:
-        names = ["exec /PATH" if step is Step.EXEC else str(step) for step in self.words]
-        return f"{', '.join(names[:-1])} or {names[-1]}"
-
-    def read(self, text: str, _host: Host, /) -> Action:
-        name, _, path = text.partition(" ")
-        if name.lower() not in self.words:
-            raise self.refusal(name)
-        word = Step(name.lower())
-        if word is not Step.EXEC:
-            if path:
-                raise ValueError(f"{shown(path)}: nothing may follow {word}")
-        elif not path:
-            raise ValueError("exec needs the program to run: write exec /PATH")
-        elif " " in path:
-            raise ValueError(f"{shown(path)}: one path only, the program gets no arguments")
-        elif not path.startswith("/"):
-            raise ValueError(f"{shown(path)}: exec needs an absolute path")
-        return Action(word, path)
 
 
 class Servers(Form):
@@ -130,21 +71,6 @@ class LocalPort(Form):
             raise self.refusal(text) from None
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What the table says of a keyword beside its type, form and default.
-
-    `ours`: the reference does not know it.
-    """
-
-    about: str
-    ours: bool = False
-
-
-def _ours(about: str) -> Setting:
-    return Setting(about, ours=True)
-
-
 class RemoteConfig(BaseModel):
     """The settings of the forwarder. None means not set."""
 
@@ -167,7 +93,7 @@ class RemoteConfig(BaseModel):
         Setting("Messages that the server acknowledges, or bare lines, whose loss nobody notices."),
     ] = RemoteFormat.MANAGED
     window: Annotated[
-        int, Number(1, 4096, "records"), _ours("Records on the way without acknowledgement.")
+        int, Number(1, 4096, "records"), ours("Records on the way without acknowledgement.")
     ] = 256
 
     # what waits
@@ -183,7 +109,7 @@ class RemoteConfig(BaseModel):
     queue_sync: Annotated[
         bool,
         YesNo(),
-        _ours("Force each batch of queue_file to disk before it is sent: a power cut loses none."),
+        ours("Force each batch of queue_file to disk before it is sent: a power cut loses none."),
     ] = True
 
     # time
@@ -204,31 +130,31 @@ class RemoteConfig(BaseModel):
 
     # what to do
     network_failure_action: Annotated[
-        Action, Steps(*_ANY), Setting("The server cannot be reached, or does not answer.")
+        Action, Steps(*ANY), Setting("The server cannot be reached, or does not answer.")
     ] = Action(Step.STOP)
     disk_low_action: Annotated[
-        Action, Steps(*_ANY), Setting("The server's disk is nearly full.")
+        Action, Steps(*ANY), Setting("The server's disk is nearly full.")
     ] = Action(Step.IGNORE)
-    disk_full_action: Annotated[Action, Steps(*_ANY), Setting("The server's disk is full.")] = (
+    disk_full_action: Annotated[Action, Steps(*ANY), Setting("The server's disk is full.")] = (
         Action(Step.WARN_ONCE)
     )
     disk_error_action: Annotated[
-        Action, Steps(*_ANY), Setting("The server cannot write to its disk.")
+        Action, Steps(*ANY), Setting("The server cannot write to its disk.")
     ] = Action(Step.WARN_ONCE)
     remote_ending_action: Annotated[
-        Action, Steps(*_ANY, Step.RECONNECT), Setting("The server says that it ends.")
+        Action, Steps(*ANY, Step.RECONNECT), Setting("The server says that it ends.")
     ] = Action(Step.RECONNECT)
     generic_error_action: Annotated[
-        Action, Steps(*_ANY), Setting("The server reports an error unknown here.")
+        Action, Steps(*ANY), Setting("The server reports an error unknown here.")
     ] = Action(Step.SYSLOG)
     generic_warning_action: Annotated[
-        Action, Steps(*_ANY), Setting("The server reports a warning unknown here.")
+        Action, Steps(*ANY), Setting("The server reports a warning unknown here.")
     ] = Action(Step.SYSLOG)
     queue_error_action: Annotated[
-        Action, Steps(*_ANY), Setting("queue_file cannot be read or written.")
+        Action, Steps(*ANY), Setting("queue_file cannot be read or written.")
     ] = Action(Step.STOP)
     startup_failure_action: Annotated[
-        Action, Steps(*_WARN), Setting("The first attempt of all to reach a server fails.")
+        Action, Steps(*WARN), Setting("The first attempt of all to reach a server fails.")
     ] = Action(Step.WARN_ONCE_CONTINUE)
     overflow_action: Annotated[
         Action,
@@ -236,24 +162,24 @@ class RemoteConfig(BaseModel):
         Setting("queue_depth records wait and one more comes, which is dropped."),
     ] = Action(Step.SYSLOG)
     exec_timeout: Annotated[
-        int, Number(1, 86400, "seconds"), _ours("Time for the program of an exec action.")
+        int, Number(1, 86400, "seconds"), ours("Time for the program of an exec action.")
     ] = 60
-    state_file: Annotated[str, AbsolutePath(), _ours("Where SIGUSR1 writes the state report.")] = (
+    state_file: Annotated[str, AbsolutePath(), ours("Where SIGUSR1 writes the state report.")] = (
         "/run/audit/remote.state"
     )
 
     # encryption
     tls_cert_file: Annotated[
-        str | None, AbsolutePath(), _ours("Our certificate and those that sign it, PEM.")
+        str | None, AbsolutePath(), ours("Our certificate and those that sign it, PEM.")
     ] = None
     tls_key_file: Annotated[
-        str | None, AbsolutePath(), _ours("The key of our certificate, PEM, for root alone.")
+        str | None, AbsolutePath(), ours("The key of our certificate, PEM, for root alone.")
     ] = None
     tls_ca_file: Annotated[
-        str | None, AbsolutePath(), _ours("Certificates that may sign the server's, PEM.")
+        str | None, AbsolutePath(), ours("Certificates that may sign the server's, PEM.")
     ] = None
     tls_server_name: Annotated[
-        str | None, Text(), _ours("The name in the server's certificate, if not remote_server.")
+        str | None, Text(), ours("The name in the server's certificate, if not remote_server.")
     ] = None
     tls_auth: Annotated[
         TlsAuth,
@@ -298,106 +224,6 @@ class RemoteConfig(BaseModel):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Keyword:
-    """All there is to know of one keyword. `default` is as written, empty if there is none."""
-
-    name: str
-    form: Form
-    default: str
-    about: str
-    ours: bool
-
-
-def _keywords() -> Mapping[str, Keyword]:
-    found = {}
-    for name, info in RemoteConfig.model_fields.items():
-        form = next(item for item in info.metadata if isinstance(item, Form))
-        setting = next(item for item in info.metadata if isinstance(item, Setting))
-        default = _UNUSUAL.get(name, written(info.default))
-        found[name] = Keyword(name, form, default, setting.about, setting.ours)
-    return MappingProxyType(found)
-
-
-KEYWORDS: Final = _keywords()
-ACTIONS: Final = tuple(name for name in KEYWORDS if name.endswith("_action"))
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """The settings of a file and what its administrator should know, in line order."""
-
-    config: RemoteConfig
-    warnings: list[Problem]
-
-
-def load(path: str = PATH, *, host: Host = THIS_HOST) -> Loaded:
-    """Return the settings of the file at `path`. Asks the disk.
-
-    Raises ConfigError with everything wrong with the file; keep the settings there were.
-    """
-    return parse(read_settings(path, allow_links=False) or b"", path, host)
-
-
-def parse(data: bytes, path: str, host: Host = THIS_HOST) -> Loaded:
-    """Return the settings written in `data`; `path` is only repeated in problems.
-
-    Raises ConfigError with everything wrong, in line order.
-    """
-    entries, problems = read_lines(data, path)
-    reading = _Reading(path, problems)
-    for entry in entries:
-        reading.take(entry)
-    config = RemoteConfig.model_validate(reading.values)
-    for keyword, text in _findings(config, host):
-        line = reading.lines.get(keyword, 0)
-        # of a keyword that could not be read the default was looked at
-        if not any(problem.keyword == keyword for problem in problems):
-            problems.append(Problem(path, line, keyword, text))
-    if problems:
-        raise ConfigError(sorted(problems, key=lambda problem: problem.line))
-    return Loaded(config, sorted(reading.warnings, key=lambda problem: problem.line))
-
-
-@dataclass(slots=True)
-class _Reading:
-    path: str
-    problems: list[Problem]
-    warnings: list[Problem] = field(default_factory=list)
-    values: dict[str, Any] = field(default_factory=dict)
-    lines: dict[str, int] = field(default_factory=dict)
-
-    def take(self, entry: Entry) -> None:
-        keyword = KEYWORDS.get(entry.keyword)
-        if keyword is None:
-            near = difflib.get_close_matches(entry.keyword, KEYWORDS, n=1)
-            self._refuse(entry, f"unknown keyword{f', did you mean {near[0]}?' if near else ''}")
-        elif entry.options and not keyword.form.takes_option:
-            self._refuse(entry, f"{shown(' '.join(entry.options))}: nothing may follow the value")
-        else:
-            try:
-                text = " ".join((entry.value, *entry.options))
-                alone = RemoteConfig.model_validate({entry.keyword: text})
-            except ValidationError as error:
-                cause = error.errors(include_url=False)[0].get("ctx", {}).get("error")
-                self._refuse(entry, str(cause or error))
-                return
-            self._set(entry, getattr(alone, entry.keyword))
-
-    def _set(self, entry: Entry, value: object) -> None:
-        if entry.keyword in self.lines:
-            text = f"set again: this line counts, line {self.lines[entry.keyword]} does not"
-            self.warnings.append(Problem(self.path, entry.line, entry.keyword, text))
-        self.values[entry.keyword] = value
-        self.lines[entry.keyword] = entry.line
-        if entry.keyword == "enable_krb5" and value:
-            self.values["transport"] = Transport.KRB5
-            self.lines["transport"] = entry.line
-
-    def _refuse(self, entry: Entry, text: str) -> None:
-        self.problems.append(Problem(self.path, entry.line, shown(entry.keyword), text))
-
-
 def _findings(config: RemoteConfig, host: Host) -> Iterator[tuple[str, str]]:
     """Yield keywords and what is wrong with settings that are each right by themselves."""
     if not config.remote_server:
@@ -413,17 +239,13 @@ def _findings(config: RemoteConfig, host: Host) -> Iterator[tuple[str, str]]:
         yield from _krb5(config, host)
     if config.transport is Transport.TLS:
         yield from _tls(config, host)
-    for keyword in ACTIONS:
-        action: Action = getattr(config, keyword)
-        if action.word == Step.EXEC:
-            yield from _program(keyword, action.path, host)
 
 
 def _krb5(config: RemoteConfig, host: Host) -> Iterator[tuple[str, str]]:
     if not host.module("gssapi"):
         text = 'krb5 needs the Python package gssapi: pip install "auditd-py[kerberos]"'
         yield "transport", text
-    yield from _secret("krb5_key_file", config.krb5_key_file, host)
+    yield from secret_findings("krb5_key_file", config.krb5_key_file, host)
 
 
 def _tls(config: RemoteConfig, host: Host) -> Iterator[tuple[str, str]]:
@@ -449,32 +271,24 @@ def _tls(config: RemoteConfig, host: Host) -> Iterator[tuple[str, str]]:
     for keyword in ("tls_key_file", "tls_psk_file"):
         path = getattr(config, keyword)
         if path:
-            yield from _secret(keyword, path, host)
+            yield from secret_findings(keyword, path, host)
 
 
-def _secret(keyword: str, path: str, host: Host) -> Iterator[tuple[str, str]]:
-    try:
-        status = host.lstat(path)
-    except (OSError, ValueError) as error:
-        yield keyword, f"{path} cannot be read: {getattr(error, 'strerror', None) or error}"
-        return
-    if not stat.S_ISREG(status.st_mode):
-        yield keyword, f"{path} is not a regular file"
-    elif status.st_uid != 0 or status.st_mode & 0o077:
-        yield keyword, f"{path} can be read by others: chown root {path}; chmod 0400 {path}"
+TABLE: Final = Table(
+    RemoteConfig,
+    _findings,
+    {"remote_server": "", "local_port": "any"},
+    {"enable_krb5": ("transport", Transport.KRB5)},
+)
+KEYWORDS: Final = TABLE.keywords
+ACTIONS: Final = TABLE.actions
 
 
-def _program(keyword: str, path: str, host: Host) -> Iterator[tuple[str, str]]:
-    try:
-        status = host.stat(path)
-    except (OSError, ValueError) as error:
-        yield keyword, f"{path} cannot be run: {getattr(error, 'strerror', None) or error}"
-        return
-    if not stat.S_ISREG(status.st_mode):
-        yield keyword, f"{path} is not a regular file"
-        return
-    if status.st_uid != 0:
-        yield keyword, f"{path} is owned by uid {status.st_uid}: chown root {path}"
-    if stat.S_IMODE(status.st_mode) != _EXEC_MODE:
-        mode = stat.S_IMODE(status.st_mode)
-        yield keyword, f"{path} has mode {mode:04o}, 0750 is allowed: chmod 0750 {path}"
+def load(path: str = PATH, *, host: Host = THIS_HOST) -> Loaded[RemoteConfig]:
+    """Return the settings of the file at `path`; see Table."""
+    return TABLE.load(path, host)
+
+
+def parse(data: bytes, path: str, host: Host = THIS_HOST) -> Loaded[RemoteConfig]:
+    """Return the settings written in `data`; see Table."""
+    return TABLE.parse(data, path, host)

@@ -12,7 +12,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from auditd_py.config.remote import PATH, Mode, RemoteFormat, load
+from auditd_py.config.remote import PATH, RemoteFormat, load
+from auditd_py.config.table import Mode
 from auditd_py.config.words import Transport
 from auditd_py.errors import ConfigError, LogError, WireError
 from auditd_py.plugins.input import Input

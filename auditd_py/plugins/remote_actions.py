@@ -12,7 +12,7 @@ from auditd_py.actions import power
 from auditd_py.actions.base import Given, NoServices
 from auditd_py.actions.exec import Exec
 from auditd_py.config.keywords import DaemonConfig
-from auditd_py.config.remote import Step
+from auditd_py.config.table import Step
 from auditd_py.errors import ActionError
 from auditd_py.log.incident import Condition, Incident
 from auditd_py.remote.sender import Trouble

@@ -14,13 +14,12 @@ from hypothesis import strategies as st
 from auditd_py.config.host import Host
 from auditd_py.config.remote import (
     KEYWORDS,
-    Mode,
     RemoteConfig,
     RemoteFormat,
-    Step,
     load,
     parse,
 )
+from auditd_py.config.table import Mode, Step
 from auditd_py.config.values import Action
 from auditd_py.config.words import Transport
 from auditd_py.errors import ConfigError

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditd_py.config.remote import ACTIONS, KEYWORDS, RemoteConfig, Step
+from auditd_py.config.remote import ACTIONS, KEYWORDS, RemoteConfig
+from auditd_py.config.table import Step
 from auditd_py.plugins.remote_actions import Actions, Verdict
 from auditd_py.remote.frame import FATAL, REPLY, WARN, Kind, encode
 from auditd_py.remote.receiver import ending
