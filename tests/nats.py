@@ -33,6 +33,7 @@ class Cluster:
         self.ports = [free_port() for _ in range(3)]
         self.routes = [free_port() for _ in range(3)]
         self.urls = [f"{scheme}://127.0.0.1:{port}" for port in self.ports]
+        self.single = False  # the first server, alone
         self.servers: list[subprocess.Popen[bytes] | None] = [None, None, None]
 
     @staticmethod
@@ -45,11 +46,14 @@ class Cluster:
         place = self.folder / f"server{number}"
         place.mkdir(exist_ok=True)
         routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in self.routes)
+        cluster = (
+            f"cluster {{ name: tests, listen: 127.0.0.1:{self.routes[number]}, "
+            f"routes: [{routes}] }}\n"
+        )
         (place / "conf").write_text(
             f"server_name: server{number}\nlisten: 127.0.0.1:{self.ports[number]}\n"
             f'jetstream {{ store_dir: "{place}", max_file_store: 2GB, max_memory_store: 256MB }}\n'
-            f"cluster {{ name: tests, listen: 127.0.0.1:{self.routes[number]}, "
-            f"routes: [{routes}] }}\n{self.more}"
+            f"{'' if self.single else cluster}{self.more}"
         )
         self.servers[number] = subprocess.Popen(
             ["nats-server", "-c", str(place / "conf"), "-l", str(place / "log")],
@@ -197,6 +201,14 @@ class Publisher:
         """End."""
         with contextlib.suppress(Exception):
             self.do(self.connection.close(), 5.0)  # which may never have been
+
+        async def cancel() -> None:
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+
+        self.do(cancel())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
         self._loop.close()

@@ -11,7 +11,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditd_py.config import remote, table
+from auditd_py.config import fleet, remote, table
 from auditd_py.config.daemon import KEYWORDS, Keyword
 from auditd_py.config.keywords import Reload
 
@@ -68,6 +68,7 @@ def pages() -> dict[Path, str]:
     return {
         DOCS / "auditd.conf.md": rendered_keywords(),
         DOCS / "man" / "auditd.conf.5.md": manual(KEYWORDS.values(), "##"),
+        DOCS / "man" / "audisp-nats.8.md": manual(fleet.KEYWORDS.values(), "##"),
         DOCS / "man" / "audisp-remote.conf.5.md": manual(remote.KEYWORDS.values(), "##"),
     }
 

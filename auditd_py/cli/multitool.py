@@ -13,6 +13,7 @@ TOOLS: Final = {
     "audisp-af_unix": "auditd_py.plugins.af_unix",
     "audisp-filter": "auditd_py.plugins.filter",
     "audisp-json": "auditd_py.plugins.json",
+    "audisp-nats": "auditd_py.plugins.nats",
     "audisp-remote": "auditd_py.plugins.remote",
     "audisp-syslog": "auditd_py.plugins.syslog",
     "auditctl": "auditd_py.cli.auditctl",

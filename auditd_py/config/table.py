@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _EXEC_MODE: Final = 0o750
 
 M = TypeVar("M", bound=BaseModel)
+S = TypeVar("S")
 
 
 class Mode(StrEnum):
@@ -111,10 +112,10 @@ class Keyword:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded(Generic[M]):
+class Loaded(Generic[S]):
     """The settings of a file and what its administrator should know, in line order."""
 
-    config: M
+    config: S
     warnings: list[Problem]
 
 

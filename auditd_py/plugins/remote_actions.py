@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from auditd_py.actions import power
 from auditd_py.actions.base import Given, NoServices
@@ -41,6 +41,15 @@ _WORDS: Final = {
 }
 
 
+class ActionConfig(Protocol):
+    """The settings this needs, beside an action for each trouble that may be taken."""
+
+    @property
+    def exec_timeout(self) -> int: ...
+    @property
+    def queue_file(self) -> str: ...
+
+
 class Verdict(Enum):
     """How to go on after an action."""
 
@@ -69,7 +78,7 @@ def given_up(config: RemoteConfig) -> frozenset[Trouble]:
 class Actions:
     """Does what the settings say; `tell` is how the administrator is told."""
 
-    def __init__(self, config: RemoteConfig, tell: Callable[[str], None]) -> None:
+    def __init__(self, config: ActionConfig, tell: Callable[[str], None]) -> None:
         self.config = config
         self.counts = dict.fromkeys(Trouble, 0)
         self._tell = tell

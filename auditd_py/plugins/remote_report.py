@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from auditd_py.config.remote import RemoteConfig
+    from auditd_py.config.table import Mode
     from auditd_py.plugins.remote_link import Link
     from auditd_py.remote.queue import MemoryQueue
 
@@ -26,6 +29,13 @@ class Counts:
     answered_at: float = 0.0  # monotonic; 0: never
 
 
+class QueueConfig(Protocol):
+    """The setting this needs."""
+
+    @property
+    def mode(self) -> Mode: ...
+
+
 def report(
     config: RemoteConfig,
     counts: Counts,
@@ -34,12 +44,26 @@ def report(
     suspended: bool,  # noqa: FBT001
 ) -> str:
     """Return the report, a `key = value` a line."""
-    answered = f"{time.monotonic() - counts.answered_at:.0f}" if counts.answered_at else "never"
-    values = {
+    target = {
         "server": link.server or config.remote_server[0],
         "port": config.port,
         "transport": config.transport,
         "connection": link.state.name.lower().replace("_", " "),
+    }
+    return report_text(target, config, counts, queue, suspended)
+
+
+def report_text(
+    target: Mapping[str, object],
+    config: QueueConfig,
+    counts: Counts,
+    queue: MemoryQueue,
+    suspended: bool,  # noqa: FBT001
+) -> str:
+    """Return a report that begins with what is known of the `target`."""
+    answered = f"{time.monotonic() - counts.answered_at:.0f}" if counts.answered_at else "never"
+    values = {
+        **target,
         "suspended": "yes" if suspended else "no",
         "connections": counts.connections,
         "failures": counts.failures,

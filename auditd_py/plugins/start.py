@@ -29,6 +29,12 @@ A plugin of auditd: another plugin, PROGRAM, gets only some of the events.
   blocklist    only what one matches is passed on
   --check      tell what is wrong with FILE
 """,
+    "nats": """\
+usage: audisp-nats [-c FILE]
+A plugin of auditd: publishes the records on its standard input to a stream of
+a NATS cluster.
+  -c FILE      settings, default /etc/auditd_py/audisp-nats.conf
+""",
     "remote": """\
 usage: audisp-remote [-c FILE]
 A plugin of auditd: sends the records on its standard input to a collector.
@@ -63,6 +69,11 @@ def filter() -> int:  # noqa: A001  the plugin's name
 def json() -> int:
     """Run audisp-json; return its exit status."""
     return run("json")
+
+
+def nats() -> int:
+    """Run audisp-nats; return its exit status."""
+    return run("nats")
 
 
 def remote() -> int:

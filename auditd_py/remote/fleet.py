@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from auditd_py.errors import WireError
-from auditd_py.remote.stream import printed
+from auditd_py.remote.node import node_of
+from auditd_py.remote.stream import STREAM_SIZE, printed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,6 +52,40 @@ def lines_of(texts: Sequence[bytes]) -> bytes:
     if b"\x1d" in lines:
         lines = b"\n".join([printed(text) for text in lines[:-1].split(b"\n")]) + b"\n"
     return lines
+
+
+def runs_of(stream: bytes, first: int, texts: Sequence[bytes]) -> list[tuple[bytes, Run]]:
+    """Return the messages of a queue's records: one with its node, or one each time that changes.
+
+    `stream` and `first` are the queue's. Each node has a stream of its own, as the messages of
+    different nodes may go to different collectors.
+    """
+    lines = lines_of(texts)
+    node = node_of(lines)
+    if (b"\n" + lines).count(b"\nnode=" + node + b" ") == len(texts):
+        return [(node, Run(stream_of(stream, node), first, len(texts), lines))]
+    runs = []
+    for name, group in groupby(texts, node_of):
+        own = list(group)
+        runs.append((name, Run(stream_of(stream, name), first, len(own), lines_of(own))))
+        first += len(own)
+    return runs
+
+
+def halves(run: Run) -> tuple[Run, Run]:
+    """Return a run of more than one record as two."""
+    lines = run.lines.split(b"\n")[:-1]
+    count = len(lines) // 2
+    front, back = (b"\n".join(part) + b"\n" for part in (lines[:count], lines[count:]))
+    return (
+        Run(run.stream, run.first, count, front),
+        Run(run.stream, run.first + count, run.count - count, back),
+    )
+
+
+def stream_of(stream: bytes, node: bytes) -> bytes:
+    """Return the name of the stream that a node's records of a queue's stream have."""
+    return blake2b(node, digest_size=STREAM_SIZE, key=stream).digest()
 
 
 def headers_of(stream: bytes, first: int, count: int) -> dict[str, str]:

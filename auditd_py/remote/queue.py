@@ -45,6 +45,17 @@ class MemoryQueue:
         self._taken += len(found)
         return found
 
+    def take_size(self, most_bytes: int, most: int) -> list[bytes]:
+        """Return the next `most` records at most, until they have `most_bytes` or a bit more."""
+        texts = self._texts
+        found: list[bytes] = []
+        while texts and most_bytes > 0 and len(found) < most:
+            text = texts.popleft()
+            most_bytes -= len(text) + 1
+            found.append(text)
+        self._taken += len(found)
+        return found
+
     def release(self, amount: int) -> None:
         """Let go of the oldest records that were taken."""
         self._taken -= amount
