@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from auditd_py.report.columns import Columns, Value
 
     Rows = Callable[[Columns], Iterator[tuple[int, Value]]]
+    Having = str | frozenset[int]
 
 CONFIGURATION: Final = frozenset({1111, 1203, 1305, 1325, 1328, 2312, *range(1403, 1420)})
 ACCOUNTS: Final = frozenset(
@@ -68,7 +69,8 @@ class Report:
     """One report.
 
     `rows` gives the rows of a list: the place of the event, and which of its values the row is
-    about where it has many; `needs` are the columns that it looks at.
+    about where it has many; `needs` are the columns that it looks at. `having` is what an event
+    must have to be in the report: something in a column, or a record of one of some types.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Report:
     about: str
     rows: Rows
     needs: frozenset[str]
+    having: Having
     summary: Summary | None = None
     nulls: frozenset[str] = frozenset()  # headings that show `(null)` where there is nothing
     rules: tuple[int, int] | None = None  # widths above and below the headings, if not their own
@@ -233,6 +236,7 @@ def _of_types(
         "title": title,
         "rows": _first_of(types),
         "needs": needs,
+        "having": types,
         "summary": summary,
         "own": (("type", "type_name", -1),),
     }
@@ -241,10 +245,14 @@ def _of_types(
 def _of(
     needs: str, rows: Rows, counted: Rows, summary: tuple[str, str, int], kind: str = "text"
 ) -> dict[str, Any]:
-    """Return what a report lists and counts, both of which look at the same columns."""
+    """Return what a report lists and counts, both of which look at the same columns.
+
+    Its events have something in the first of them.
+    """
     title, total, rule = summary
     made = Summary(title, total, rule, counted, _words(needs), kind)
-    return {"rows": rows, "needs": _words(needs), "summary": made}
+    having = needs.split(maxsplit=1)[0]
+    return {"rows": rows, "needs": _words(needs), "summary": made, "having": having}
 
 
 def _of_column(column: str, summary: tuple[str, str, int], kind: str = "text") -> dict[str, Any]:
@@ -286,7 +294,7 @@ REPORTS: Final = (
         **_of(
             "types success acct uid", _authentications, _authentications,
             ("Authentication", "acct", 29), "account",
-        ),
+        ) | {"having": AUTHENTICATIONS | FAILED_AUTHENTICATIONS},
     ),
     Report(
         name="login",
@@ -298,7 +306,7 @@ REPORTS: Final = (
         own=(("auid", "login", -1),),
         **_of(
             "types success acct auid auid_name", _logins, _logins, ("Login", "auid", 28), "login"
-        ),
+        ) | {"having": LOGINS},
     ),
     Report(
         name="mods",
@@ -448,6 +456,7 @@ REPORTS: Final = (
         rules=(47, 47),
         rows=_having("data"),
         needs=_words("data"),
+        having="data",
     ),
 )  # fmt: skip
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 
 from auditd_py.report.columns import Columns
-from auditd_py.report.packed import unpack
+from auditd_py.report.packed import COMPOSITE, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -39,7 +39,6 @@ _FIRST: Final = 4096  # bytes that are compared
 _MOST_MADE: Final = 1 << 30  # bytes that an index file may have
 _GLOB: Final = re.compile(r"[*?\[\]]")  # what DuckDB takes for a pattern in a path
 
-COMPOSITE: Final = frozenset({"types", "keys", "files", "accesses"})
 NUMBERS: Final = frozenset({"auid", "pid", "syscall", "arch", "uid", "session"})
 
 

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from auditd_py.report.blocks import blocks, cut
 from auditd_py.report.columns import NAMES
-from auditd_py.report.index import COMPOSITE, FOLDER, NUMBERS, VERSION, identity_of, path_of
-from auditd_py.report.packed import pack
+from auditd_py.report.index import FOLDER, NUMBERS, VERSION, identity_of, path_of
+from auditd_py.report.packed import COMPOSITE, pack
 from auditd_py.report.scan import ALL, Scanner
 
 if TYPE_CHECKING:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from auditd_py.report.columns import Value
 
+COMPOSITE: Final = frozenset({"types", "keys", "files", "accesses"})  # columns that have them
+
 _NONE: Final = b"-"
 
 

@@ -111,15 +111,19 @@ class Scanner:
             calls = [call for call in calls if look.key(call) not in unusual]
             paths = [path for path in paths if look.key(path) not in unusual]
         found = self._plain(look, calls, paths)
-        alone = set()
+        alone, left_out = set(), set()
         for key, of_event in records.items():
-            if self._without and any(one.type_number in self._without for one in of_event):
-                self.left_out += 1
-                continue
             self._add(found, of_event)
             if ends_event(of_event[0].type_name):
                 alone.add(key)
-        return self._in_order(found, look, block, alone, begun=bool(records))
+            if self._without and any(one.type_number in self._without for one in of_event):
+                left_out.add((found.node[-1], found.stamp[-1]))
+        ordered = self._in_order(found, look, block, alone, begun=bool(records))
+        if not left_out:
+            return ordered
+        self.left_out += len(left_out)  # after them others come in the order in which they do
+        both = zip(ordered.node, ordered.stamp, strict=True)
+        return ordered.picked(place for place, one in enumerate(both) if one not in left_out)
 
     def _odd(self, look: _Expressions, block: bytes) -> dict[Key, list[Record]]:
         return self._records(look.odd.finditer(block), look, None)

@@ -75,16 +75,16 @@ class Source:
         without: frozenset[int],
         whole: Range | None = None,
         *,
-        by_time: bool = False,
+        by: str = "",
     ) -> Iterator[tuple[Columns, list[int] | None, frozenset[str] | None]]:
         """Give what is to be counted: events, or groups of those that are alike.
 
         For groups, how often each was there, and which of `groups` they are alike in; where both
-        are None, all columns of all groups are there. With `by_time` no group has events of
-        different hours.
+        are None, all columns of all groups are there. No group has events of different periods, if
+        they are counted `by` one (tally.PERIODS).
         """
         wanted = frozenset[str]().union(*groups)
-        found = self._grouped(list(groups), without, by_time=by_time)
+        found = self._grouped(list(groups), without, by_time=by in {"hour", "day"})
         text: list[Iterable[bytes]] = []
         for file, indexed in zip(self._files, found, strict=True):
             if indexed is None:
