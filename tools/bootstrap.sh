@@ -45,6 +45,8 @@ case $purpose in test | bench)
     command -v ip >/dev/null 2>&1 || [ -x /sbin/ip ] || need iproute2
     # a cluster that carries the records of many hosts; its service is not used
     command -v nats-server >/dev/null 2>&1 || need nats-server
+    # Spark, on a cluster of this machine alone
+    command -v java >/dev/null 2>&1 || need openjdk-17-jre-headless
     # the checks of metrics and alert rules; its server is not started
     command -v promtool >/dev/null 2>&1 || need prometheus
     # pages of charts are tried in a real browser

@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser().print_usage(sys.stderr)
         return USAGE
     try:
+        from auditd_py.archive import counts
         from auditd_py.archive.compaction import compact
         from auditd_py.archive.place import place
         from auditd_py.archive.writer import archive
@@ -64,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.compact:
             before, after = compact(destination)
             print(f"{before} files became {after}")
+        counts.update(destination)
     except AuditError as error:
         say(f"auditd-py archive: {error}")
         return FAILED

@@ -34,8 +34,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import ModuleType
 
+    from auditd_py.archive.engine import Engine
+    from auditd_py.archive.source import ArchiveSource
     from auditd_py.report.columns import Columns
+    from auditd_py.report.definitions import Having
     from auditd_py.report.index import Index
+    from auditd_py.report.source import Chunks
 
     Counting = TypeVar("Counting", Tally, Totals)
 
@@ -48,12 +52,14 @@ _LEFT: Final = 32  # of its first column
 # option: what its help says; those of reports are in definitions.py
 MODIFIERS: Final = (
     (("--add",), "", "nothing that deletes (accounts, labels)"),
+    (("--archive",), "DEST", "ask this archive (auditd-py archive)"),
     (("--by",), "hour|day|node", "summary for each hour, day or node"),
     (("--csv",), "", "comma-separated values"),
     (("--debug",), "", "tell how many lines were no records"),
     (("--delete",), "", "nothing that adds"),
+    (("--engine",), "NAME", "duckdb (default), or spark://HOST:PORT"),
     (("--eoe-timeout",), "SECONDS", "how long records may be apart (2)"),
-    (("--escape",), "raw|tty|shell|shell_quote", "how texts are escaped (tty)"),
+    (("--escape",), "HOW", "raw, tty (default), shell or shell_quote"),
     (("--failed",), "", "only what failed"),
     (("--graph",), "ONE,OTHER", "picture of what goes with what"),
     (("--help",), "", "this help"),
@@ -67,6 +73,7 @@ MODIFIERS: Final = (
     (("-nc", "--no-config"), "", "no changes of the audit configuration"),
     (("--node",), "NAME", "only events of this node; can be repeated"),
     (("--plot",), "FILE", "picture of the report: .png, .svg or .html"),
+    (("--skip-bad",), "", "leave out bad files of the archive"),
     (("--success",), "", "only what succeeded"),
     (("--summary",), "", "count what the report is about"),
     (("-t", "--log"), "", "first and last time of each log file"),
@@ -78,6 +85,9 @@ MODIFIERS: Final = (
 _BY_OPTION: Final = {option: report for report in REPORTS for option in report.options}
 _LONG: Final = {option: names[-1] for names, _, _ in MODIFIERS for option in names}
 _FLAGS: Final = frozenset(names[-1] for names, argument, _ in MODIFIERS if not argument)
+_NOT_OF_ARCHIVES: Final = frozenset(
+    {"--debug", "--eoe-timeout", "--index", "--no-index", "--input-logs", "--log"}
+)
 
 
 class UsageError(Exception):
@@ -96,6 +106,8 @@ class Request:
     end: int | None = None
     escape: Escape = Escape.TTY
     timeout_s: int = EOE_TIMEOUT_S
+    archive: str = ""
+    engine: str = ""
     by: str = ""
     top: int | None = None
     success: bool | None = None
@@ -126,7 +138,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if request.asks("--version"):
             output.write(f"aureport version {__version__}\n".encode())
             return DONE
-        status = Run(request, output.write).run()
+        one = Run(request, output.write)
+        try:
+            status = one.run()
+        finally:
+            one.close()
         output.flush()
         return status
     except UsageError as error:
@@ -193,8 +209,8 @@ def _take_argument(request: Request, name: str, word: str, rest: list[str]) -> N
     if not rest or rest[0].startswith("-"):
         raise UsageError(f"Argument is required for {word}")
     value = rest.pop(0)
-    if name == "--input":
-        request.input = value
+    if name in ("--input", "--archive", "--engine"):
+        setattr(request, name[2:], value)
     elif name == "--node":
         request.nodes.add(os.fsencode(value))
     elif name in ("--plot", "--html", "--graph"):
@@ -207,6 +223,7 @@ def _take_argument(request: Request, name: str, word: str, rest: list[str]) -> N
         request.top = _number(word, value, 1)
     else:
         request.timeout_s = _number(word, value, 1)
+        request.flags.add(name)
 
 
 def _take_time(request: Request, name: str, word: str, rest: list[str]) -> None:
@@ -264,6 +281,16 @@ def _check(request: Request) -> None:
     if request.asks("--json") and request.asks("--csv"):
         raise UsageError("--json and --csv exclude each other")
     _check_pictures(request)
+    _check_archive(request)
+
+
+def _check_archive(request: Request) -> None:
+    given = sorted(request.flags & _NOT_OF_ARCHIVES)
+    given += ["--input"] * bool(request.input) + ["--html"] * bool(request.html)
+    if request.archive and given:
+        raise UsageError(f"{given[0]} is about log files: it excludes --archive")
+    if not request.archive and (request.engine or request.asks("--skip-bad")):
+        raise UsageError("--engine and --skip-bad need --archive")
 
 
 def _check_pictures(request: Request) -> None:
@@ -289,6 +316,7 @@ class Run:
     def __init__(self, request: Request, write: Callable[[bytes], object]) -> None:
         self._request = request
         self._write = write
+        self._engine: Engine | None = None
         interpret = request.asks("--interpret") or bool(request.html)
         self.show = Show(local_names() if interpret else Names(), interpret, request.escape)
         self.filter = Filter(
@@ -323,7 +351,7 @@ class Run:
         if report is None:
             return self._totals(files)
         if request.asks("--summary") and summary is not None:
-            return self._summary(summary, report.without, files)
+            return self._summary(report, summary, files)
         return self._list(report, files)
 
     def _list(self, report: Report, files: list[LogFile]) -> int:
@@ -332,7 +360,8 @@ class Run:
         else:
             self._write_names(list(self._export.list_names(report)))
         count = 0
-        for columns in self.columns(files, report.list_columns, report.without):
+        source = self._source(files, report.having, indexed=False)
+        for columns in source.columns(report.list_columns, report.without):
             if self._for_programs:
                 rows = list(self._export.list_rows(report, columns, self.show))
                 count += len(rows)
@@ -341,17 +370,17 @@ class Run:
                 lines = list(text.list_rows(report, columns, self.show, count))
                 count += len(lines)
                 self._write(b"".join(lines))
+        self._note(source.left_out, source.malformed)
         if not self._for_programs:
             self._write(b"" if count else text.NOTHING)
         return DONE if count else FAILED
 
-    def _summary(self, summary: Summary, without: frozenset[int], files: list[LogFile]) -> int:
+    def _summary(self, report: Report, summary: Summary, files: list[LogFile]) -> int:
         request = self._request
         if not self._for_programs:
             self._write(text.summary_head(summary, request.prefix, request.by))
-        by_time = request.by in {"hour", "day"}
         tally, _ = self._counted(
-            lambda: Tally(summary, request.by), files, [summary.needs], without, by_time=by_time
+            lambda: Tally(summary, request.by), files, [summary.needs], report, by=request.by
         )
         rows = tally.rows(self.show, request.top)
         if self._for_programs:
@@ -363,7 +392,7 @@ class Run:
         return DONE
 
     def _totals(self, files: list[LogFile]) -> int:
-        totals, whole = self._counted(Totals, files, GROUPS, TOTALS_WITHOUT)
+        totals, whole = self._counted(Totals, files, GROUPS)
         rows = totals.rows()
         if self._for_programs:
             times = [whole.first and self._export.iso_time(whole.first),
@@ -389,15 +418,17 @@ class Run:
         make: Callable[[], Counting],
         files: list[LogFile],
         groups: Iterable[frozenset[str]],
-        without: frozenset[int],
-        *,
-        by_time: bool = False,
+        report: Report | None = None,
+        by: str = "",
     ) -> tuple[Counting, Range]:
-        """Return what counts all events, and the time of all there are."""
+        """Return what counts all events of a report; or of all, and the time of all there are."""
+        having = None if report is None else report.having
+        without = TOTALS_WITHOUT if report is None else report.without
 
         def count(files: list[LogFile]) -> tuple[Any, Range, int, int]:
-            counter, whole, source = make(), Range(), self._source(files)
-            for found in source.counted(groups, without, whole, by_time=by_time):
+            counter, whole, source = make(), Range(), self._source(files, having)
+            times = whole if report is None else None
+            for found in source.counted(groups, without, times, by=by):
                 counter.add(*found)
             return counter.state(), whole, source.left_out, source.malformed
 
@@ -443,12 +474,25 @@ class Run:
     ) -> Iterator[Columns]:
         """Give the columns of the events that are asked for; `tell` is shown all lines."""
         read = chunks if tell is None else partial(_shown, tell=tell)
-        source = Source(files, self.filter, self._request.timeout_s, read)
+        source = self._source(files, indexed=False, read=read)
         yield from source.columns(wanted, without, whole)
         self._note(source.left_out, source.malformed)
 
-    def _source(self, files: list[LogFile]) -> Source:
-        return Source(files, self.filter, self._request.timeout_s, chunks, self._index_of)
+    def _source(
+        self,
+        files: list[LogFile],
+        having: Having | None = None,
+        *,
+        indexed: bool = True,
+        read: Chunks = chunks,
+    ) -> Source | ArchiveSource:
+        """Return where events come from; of an archive those alone that have something."""
+        if self._engine is not None:
+            from auditd_py.archive.source import ArchiveSource
+
+            return ArchiveSource(self._engine, self.filter, having)
+        index_of = self._index_of if indexed else _no_index
+        return Source(files, self.filter, self._request.timeout_s, read, index_of)
 
     def _index_of(self, file: LogFile) -> Index | None:
         """Return the index of a log; an archive that has none gets one if it may be written."""
@@ -492,11 +536,29 @@ class Run:
             )
 
     def _files(self) -> list[LogFile]:
-        """Open what is to be read; raises LogError."""
+        """Open what is to be read; raises LogError, and EngineError of an archive."""
         request = self._request
+        if request.archive:
+            self._open_archive()
+            return []
         files = opened(request.input, logs_even_if_piped=request.asks("--input-logs"))
         whole = request.report is None  # totals tell the range of all
         return files if whole else reader.from_time(files, request.start)
+
+    def _open_archive(self) -> None:
+        from auditd_py.cli.archive_input import open_archive
+
+        request, chosen = self._request, self.filter
+        self._engine = open_archive(
+            request.archive, request.engine, chosen.nodes, (chosen.start, chosen.end),
+            skip_bad=request.asks("--skip-bad"),
+            whole=request.report is None,  # totals tell the range of all
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Let go of what was opened."""
+        if self._engine is not None:
+            self._engine.close()
 
     @property
     def _for_programs(self) -> bool:
@@ -518,6 +580,10 @@ class Run:
         else:
             lines = self._export.json_lines(names, rows)
         self._write(b"".join(lines))
+
+
+def _no_index(_file: LogFile) -> None:
+    return None
 
 
 def _shown(files: Iterable[LogFile], tell: Callable[[bytes], None]) -> Iterator[bytes]:

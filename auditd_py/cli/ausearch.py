@@ -132,7 +132,7 @@ class Search:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.settings = None if options.input else _settings()
+        self.settings = None if options.input or options.archive else _settings()
         self.found = 0
         self.junk = 0
         self.output = Output(options)
@@ -145,6 +145,9 @@ class Search:
         options = self.options
         for note in options.notes:
             self.say(note)
+        if options.archive:
+            self.ask_archive()
+            return self.status()
         files = self.files()
         timeout_s = options.timeout_s or (self.settings.timeout_s if self.settings else 2)
         whole = options.checkpoint or options.follow or options.stats
@@ -174,11 +177,31 @@ class Search:
             self.output.close()
         if resume is not None:
             resume.save()
-        if self.junk and not options.stats:
+        return self.status()
+
+    def status(self) -> int:
+        """Say what was not found; return the exit status."""
+        if self.junk and not self.options.stats:
             self.say(f"{self.junk} lines are no records")
-        if not self.found and options.format != "raw":
+        if not self.found and self.options.format != "raw":
             self.say("<no matches>")
         return FOUND if self.found else NOT_FOUND
+
+    def ask_archive(self) -> None:
+        """Search an archive, and show what was found."""
+        from auditd_py.archive.candidates import candidates
+        from auditd_py.cli.archive_input import open_archive
+
+        options, query = self.options, self.options.query
+        engine = open_archive(
+            options.archive, options.engine, query.nodes, (query.start, query.end),
+            skip_bad=options.skip_bad,
+        )  # fmt: skip
+        try:
+            self.show(Scan(query).matching(candidates(engine, query)))
+        finally:
+            self.output.close()
+            engine.close()
 
     def show(self, events: Iterator[Event]) -> None:
         """Write what was found."""

@@ -37,6 +37,8 @@ what to look for: all of it must be so; texts match in part, with -w as a whole
 where to look
   -if, --input PATH          a file, a pipe, or a folder with audit.log
   --input-logs               read the logs even if standard input is a pipe
+  --archive DEST             an archive (auditd-py archive); --engine duckdb
+                             or spark://HOST:PORT; --skip-bad without bad files
   --checkpoint FILE          only what is new since the run before
   --follow                   go on with what is written to the log
   --eoe-timeout SECONDS      how long the records of one event may be apart

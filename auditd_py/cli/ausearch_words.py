@@ -38,6 +38,9 @@ class Options:
         self.input_logs: bool = False
         self.just_one: bool = False
         self.line_buffered: bool = False
+        self.archive: str = ""
+        self.engine: str = ""
+        self.skip_bad: bool = False
         self.checkpoint: str = ""
         self.from_checkpoint: bool = False
         self.timeout_s: int | None = None
@@ -102,7 +105,24 @@ def parse_words(words: list[str]) -> Options:
         raise UsageError("-ts checkpoint needs --checkpoint FILE")
     if options.extra - {"obj2"} and options.format != "csv":
         raise UsageError("Error - extra options requires format to be csv")
+    _check_archive(options)
     return options
+
+
+def _check_archive(options: Options) -> None:
+    if not options.archive:
+        if options.engine or options.skip_bad:
+            raise UsageError("--engine and --skip-bad need --archive")
+        return
+    for option, given in (
+        ("--checkpoint", options.checkpoint),
+        ("--eoe-timeout", options.timeout_s),
+        ("--follow", options.follow),
+        ("--input", options.input),
+        ("--input-logs", options.input_logs),
+    ):
+        if given:
+            raise UsageError(f"{option} is about log files: it excludes --archive")
 
 
 def _near(word: str) -> str:
@@ -323,12 +343,14 @@ OPTIONS: Final[dict[str, Callable[[Options, str, Words], None]]] = {
     for spellings, take in (
         ("-a --event", _number("serial")),
         ("--arch", _arch),
+        ("--archive", _own("archive")),
         ("-c --comm", _text("comm")),
         ("--checkpoint", _own("checkpoint")),
         ("--color", _color),
         ("--debug", _flag("debug")),
         ("-e --exit", _exit),
         ("--escape", _escape),
+        ("--engine", _own("engine")),
         ("--eoe-timeout", _timeout),
         ("--extra-keys", _extra("keys")),
         ("--extra-labels", _extra("labels")),
@@ -360,6 +382,7 @@ OPTIONS: Final[dict[str, Callable[[Options, str, Words], None]]] = {
         ("-sc --syscall", _syscall),
         ("-se --context", _text("context")),
         ("--session", _number("session", negative=True)),
+        ("--skip-bad", _flag("skip_bad")),
         ("--sql", _own("sql")),
         ("--stats", _flag("stats")),
         ("-su --subject", _text("subject")),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+from auditd_py.archive import counts
 from auditd_py.archive.place import place
 from auditd_py.archive.writer import archive
 from auditd_py.daemon.compress_program import be_idle
@@ -19,7 +20,9 @@ def archive_all(log: str, destination: str) -> None:
     *rotated, current = reader.open_log(log)
     current.close()
     problems: list[str] = []
-    archive(place(destination), rotated, EOE_TIMEOUT_S, problems.append)
+    there = place(destination)
+    archive(there, rotated, EOE_TIMEOUT_S, problems.append)
+    counts.update(there)
     for problem in problems:
         sys.stderr.write(f"{problem}\n")
     if problems:

@@ -187,7 +187,7 @@ class Scan:
         if self.sparse:
             yield from self.feed_block(Block(data, 0, end, self._needles, finder(data)))
         else:
-            yield from self._found(self.feed_all(data, end))
+            yield from self.matching(self.feed_all(data, end))
 
     def read(self, descriptor: int) -> Iterator[Block]:
         """Give a file's blocks, for `feed_block` of a sparse search."""
@@ -200,7 +200,7 @@ class Scan:
 
     def feed_block(self, block: Block) -> Iterator[Event]:
         """Do the rest of `feed` in a sparse search."""
-        yield from self._found(self._feed_sparse(block))
+        yield from self.matching(self._feed_sparse(block))
 
     def feed_all(self, data: bytes, end: int) -> Iterator[Event]:
         """Take whole lines; give all events that are over, their records not taken apart.
@@ -241,7 +241,7 @@ class Scan:
 
     def end(self) -> Iterator[Event]:
         """Give the events that are open still."""
-        yield from self._found(self.open_events())
+        yield from self.matching(self.open_events())
 
     def open_events(self) -> list[Event]:
         """Return the events that are open still, of which the records are not taken apart."""
@@ -255,9 +255,10 @@ class Scan:
 
     def wanted(self, event: Event) -> Event | None:
         """Return an event, with its records, if the query wants it."""
-        return next(self._found([event]), None)
+        return next(self.matching([event]), None)
 
-    def _found(self, events: Iterable[Event]) -> Iterator[Event]:
+    def matching(self, events: Iterable[Event]) -> Iterator[Event]:
+        """Give those events that the query wants, with their records, if it asks for something."""
         matches = self.query.matches
         for event in events:
             runs = event.records
@@ -403,6 +404,16 @@ def records_of(event: Event) -> Event:
             for run in event.records
             for record in (run.records() if isinstance(run, Run) else (run,))
         ]
+    )
+
+
+def run_of(lines: bytes) -> Run:
+    """Return the lines of one event as a run. Raises ValueError if the first is no record."""
+    head = _head(lines)
+    if head is None:
+        raise ValueError("no record")
+    return Run(
+        lines, head[1][5:-1] or None, head[2] or b"", int(head[4]), int(head[5]), int(head[6]), 0
     )
 
 
