@@ -34,6 +34,7 @@ vm-test:
 bench:
 	@sh tools/bootstrap.sh bench
 	@$(VENV)/bin/python -m benchmarks $(ARGS)
+	@$(VENV)/bin/python -m benchmarks.fleet
 	@exec $(VENV)/bin/python -m benchmarks.search
 
 format:

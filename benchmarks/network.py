@@ -58,10 +58,10 @@ def measure_network(row: Row, who: Who, repetition: int, ours: tuple[str, ...]) 
                 stack.callback(line.close)
                 line.set(delay=network.delay_ms / 2000)
                 there, here, address = line.enter(THERE), line.enter(HERE), IPV4[THERE]
-            port, _ = stack.enter_context(_collector(Who.C, folder, row.flush, ours, there))
+            port, _ = stack.enter_context(collector(Who.C, folder, row.flush, ours, there))
             forwarder = stack.enter_context(_forwarder(who, folder, address, port, here))
             return _forward(row, network, who, repetition, (folder, forwarder))
-        port, server = stack.enter_context(_collector(who, folder, row.flush, ours))
+        port, server = stack.enter_context(collector(who, folder, row.flush, ours))
         return _collect(row, network, who, repetition, (folder, port, server.pid))
 
 
@@ -70,7 +70,7 @@ def _collect(
 ) -> Sample:
     folder, port, pid = parts
     records = network.records.get(who, 0)
-    before_kib = _rss_kib(pid)
+    before_kib = rss_kib_of(pid)
     arguments = [str(number) for number in (port, network.clients, network.window, records, 300)]
     with subprocess.Popen(
         [compiled("senders"), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
@@ -81,7 +81,7 @@ def _collect(
             raise ProgramError(f"the senders did not connect to {who}")
         time.sleep(0.5)
         os.sync()
-        cpu_s = _cpu_s(pid)
+        cpu_s = cpu_s_of(pid)
         took_s = 0.0
         if records:
             senders.stdin.write(b"g")
@@ -89,7 +89,7 @@ def _collect(
             if len(said) != 3:
                 raise ProgramError(f"the senders were not answered by {who}")
             took_s = (int(said[1]) - int(said[0])) / 1e9
-        cpu_s, after_kib = _cpu_s(pid) - cpu_s, _rss_kib(pid)
+        cpu_s, after_kib = cpu_s_of(pid) - cpu_s, rss_kib_of(pid)
         senders.stdin.close()
     amount = records * network.clients or network.clients
     logged = _logged(folder) if records else amount
@@ -111,23 +111,24 @@ def _forward(
     last = b":%010d): " % (records - 1)
     log = os.path.join(folder, "audit.log")
     started = time.monotonic()
-    feeder = threading.Thread(target=_feed, args=(forwarder, data))
+    feeder = threading.Thread(target=feed, args=(forwarder, data))
     feeder.start()
     size, moved_at = os.path.getsize(log), started
     while time.monotonic() - moved_at < QUIET_S:
         now = os.path.getsize(log)
         if now > size:
             size, moved_at = now, time.monotonic()
-            if last in _tail(log):
+            if last in tail(log):
                 break
         time.sleep(POLL_S)
     took_s = moved_at - started
-    cpu_s, rss_kib = _cpu_s(forwarder.pid), _rss_kib(forwarder.pid)
+    cpu_s, rss_kib = cpu_s_of(forwarder.pid), rss_kib_of(forwarder.pid)
     feeder.join(STOP_S)
     return _sample(row, who, repetition, (records, _logged(folder)), (took_s, cpu_s), (rss_kib,))
 
 
-def _feed(forwarder: subprocess.Popen[bytes], data: bytes) -> None:
+def feed(forwarder: subprocess.Popen[bytes], data: bytes) -> None:
+    """Give a forwarder its records."""
     assert forwarder.stdin
     with contextlib.suppress(BrokenPipeError):
         forwarder.stdin.write(data)
@@ -151,10 +152,15 @@ def _sample(  # noqa: PLR0917
 
 
 @contextlib.contextmanager
-def _collector(
-    who: Who, folder: str, flush: str, ours: tuple[str, ...], enter: Sequence[str] = ()
+def collector(  # noqa: PLR0917
+    who: Who,
+    folder: str,
+    flush: str,
+    ours: tuple[str, ...],
+    enter: Sequence[str] = (),
+    more: str = "",
 ) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    """Run a collector; give its port and process."""
+    """Run a collector with `more` settings; give its port and process."""
     port = _free_port()
     text = f"""\
 local_events = no
@@ -179,14 +185,14 @@ tcp_listen_port = {port}
 tcp_listen_queue = 128
 tcp_max_per_addr = 1024
 use_libwrap = no
-"""
+{more}"""
     os.mkdir(os.path.join(folder, "plugins.d"), 0o750)
     command, environment = list(ours), dict(os.environ)
     if who is Who.C:
         command, environment = [os.path.join(PEERS, "sbin", "auditd")], peer_environment()
     else:
         text += f"run_dir = {folder}/run\n"
-    _write(os.path.join(folder, "auditd.conf"), text)
+    write(os.path.join(folder, "auditd.conf"), text)
     process = subprocess.Popen(
         [*enter, *command, "-n", "-c", folder], cwd=ROOT, env=environment, preexec_fn=end_with_parent,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -195,7 +201,7 @@ use_libwrap = no
         _wait_for(port, process)
         yield port, process
     finally:
-        _end(process)
+        end(process)
 
 
 @contextlib.contextmanager
@@ -216,7 +222,7 @@ def _forwarder(
         tool = os.path.join(PEERS, "sbin", "audisp-remote")
         shell = f"mount -t overlay overlay -o {overlay} /etc && exec {tool}"
         command = ["unshare", "-m", "sh", "-c", shell]
-    _write(path, text)
+    write(path, text)
     process = subprocess.Popen(
         [*enter, *command], cwd=ROOT, env=environment, preexec_fn=end_with_parent,
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -228,10 +234,11 @@ def _forwarder(
         assert process.stdin
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
-        _end(process)
+        end(process)
 
 
-def _write(path: str, text: str) -> None:
+def write(path: str, text: str) -> None:
+    """Make a file that is not there."""
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "w") as file:
         file.write(text)
 
@@ -256,7 +263,8 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     raise ProgramError("a collector did not start")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a program."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
@@ -266,7 +274,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _tail(path: str) -> bytes:
+def tail(path: str) -> bytes:
+    """Return the end of a log."""
     with open(path, "rb") as log:
         log.seek(max(0, os.path.getsize(path) - 1024))
         return log.read()
@@ -277,10 +286,12 @@ def _logged(folder: str) -> int:
         return log.read().count(b"node=bench ")
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s_of(pid: int) -> float:
+    """Return the processor time of a process."""
     return time.clock_gettime((~pid << 3) | 2)  # see Taker.cpu_s
 
 
-def _rss_kib(pid: int) -> int:
+def rss_kib_of(pid: int) -> int:
+    """Return the memory of a process."""
     with open(f"/proc/{pid}/status", encoding="ascii") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
