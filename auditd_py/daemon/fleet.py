@@ -14,6 +14,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
@@ -120,6 +121,7 @@ class Fleet:
         self._dispatcher = dispatcher
         self._room = asyncio.Event()
         self._started = time.time_ns()
+        self._place = ""
         self._beaten = 0  # revision of what it said last
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
@@ -185,6 +187,7 @@ class Fleet:
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
         options = await loop.run_in_executor(None, connection_options, self.config)
+        self._place = await loop.run_in_executor(None, _place_of, self.config.log_file)
         self._closed.clear()
         self.connection = Client()
         stopping = asyncio.create_task(self._stopping.wait())
@@ -284,10 +287,13 @@ class Fleet:
         return NODE + subject
 
     async def _beat(self) -> None:
-        value = json.dumps({"session": self.session, "started": self._started}).encode()
+        beat = {"session": self.session, "started": self._started, "place": self._place}
+        value = json.dumps(beat).encode()
         while True:
-            with contextlib.suppress(*AWAY):
-                self._beaten = await self.bucket.put(ALIVE + self.name, value)
+            await self.copy.fresh.wait()
+            if not self._yields():
+                with contextlib.suppress(*AWAY):
+                    self._beaten = await self.bucket.put(ALIVE + self.name, value)
             await asyncio.sleep(self.config.jetstream_lease / _LOOKS)
 
     async def _look_regularly(self) -> None:
@@ -306,7 +312,7 @@ class Fleet:
             await asyncio.sleep(pause_s)
 
     async def _look(self, now: float) -> None:
-        if self._gives_way():
+        if self._yields():
             for node in self.nodes.values():
                 node.leave()
             return
@@ -331,7 +337,7 @@ class Fleet:
             revision = self.copy.entries.get(self.key_name(subject), (0, b""))[0]
             self._begin(subject, keys.get(subject, NodeKey()), revision)
         for subject, key in keys.items():
-            self._tend(subject, key)
+            self._tend(subject, key, (info.state.subjects or {}).get(subject, 0))
 
     def _living(self, now: float) -> dict[str, str]:
         """Return the collectors that were heard of in the time of a lease, and their sessions."""
@@ -339,7 +345,7 @@ class Fleet:
         for name, (_, value) in self.copy.entries.items():
             heard = now - self.copy.heard.get(name, 0.0) < self.config.jetstream_lease
             if name.startswith(ALIVE) and heard:
-                living.setdefault(name.removeprefix(ALIVE), _beat_of(value)[0])
+                living.setdefault(name.removeprefix(ALIVE), _beat_of(value).session)
         return living
 
     def _keys(self) -> dict[str, NodeKey]:
@@ -352,14 +358,21 @@ class Fleet:
                     self.told_once(f"the key {name} in the bucket {self.bucket.name}: {error}")
         return keys
 
-    def _gives_way(self) -> bool:
-        """Return whether a collector of the same name was there before this one."""
-        revision, value = self.copy.entries.get(ALIVE + self.name, (0, b""))
-        session, started = _beat_of(value)
-        if session == self.session or not 0 < self._beaten < revision:
-            return False  # it says so since this one said it last: it is no former process
-        log.error("another collector has the name of this one", jetstream_collector=self.name)
-        return started < self._started
+    def _yields(self) -> bool:
+        """Return whether a collector of the same name lives that was there before this one.
+
+        Not one with the same log: that was killed, or it would have the lock of the pid file.
+        """
+        name = ALIVE + self.name
+        revision, value = self.copy.entries.get(name, (0, b""))
+        beat = _beat_of(value)
+        silent_s = asyncio.get_running_loop().time() - self.copy.heard.get(name, 0.0)
+        if beat.session in ("", self.session) or beat.place == self._place:
+            return False
+        if revision < self._beaten or silent_s >= self.config.jetstream_lease:
+            return False
+        self.told_once(f"another collector has the name of this one, {self.name}")
+        return beat.started < self._started
 
     def _begin(self, subject: str, key: NodeKey, revision: int) -> None:
         if self._tasks is None:
@@ -371,11 +384,11 @@ class Fleet:
         """Take note that a node is no longer this collector's."""
         self.nodes.pop(subject, None)
 
-    def _tend(self, subject: str, key: NodeKey) -> None:
+    def _tend(self, subject: str, key: NodeKey, messages: int) -> None:
         """Do what others, or an earlier time, left to do for a node."""
         node = self.nodes.get(subject)
         if node is not None:
-            node.look(key)
+            node.look(key, messages)
             return
         mine = any(owner == self.name for owner, _ in key.pending)
         if mine and self._tasks is not None and subject not in self._settling:
@@ -562,13 +575,31 @@ def _kept(folder: str, subject: str, sequence: int, message: Msg) -> str:
     return path
 
 
-def _beat_of(value: bytes) -> tuple[str, int]:
-    """Return session and start of the collector that said `value`."""
+@dataclass(frozen=True, slots=True)
+class _Beat:
+    """What a collector says regularly: which process it is, since when, and where its log is."""
+
+    session: str = ""
+    started: int = 0
+    place: str = ""
+
+
+def _beat_of(value: bytes) -> _Beat:
     try:
         found = json.loads(value)
-        return str(found["session"]), int(found["started"])
+        return _Beat(str(found["session"]), int(found["started"]), str(found["place"]))
     except (ValueError, KeyError, TypeError):
-        return "", 0
+        return _Beat()
+
+
+def _place_of(log_file: str) -> str:
+    """Return what only one machine says of one log. Reads a file."""
+    try:
+        with open("/etc/machine-id", encoding="ascii") as file:
+            machine = file.read()
+    except (OSError, UnicodeError):
+        machine = ""
+    return sha256(f"{machine}\n{os.uname().nodename}\n{log_file}".encode()).hexdigest()[:16]
 
 
 def _reason(error: BaseException) -> str:

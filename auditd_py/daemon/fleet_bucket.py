@@ -28,8 +28,8 @@ _ANSWER_S: Final = 3.0  # for the server to store an update
 _PAUSE_S: Final = 0.2
 _WRONG_LAST: Final = frozenset({10071, 10164})  # api error codes
 _DEDUPE_S: Final = 120
-_BEAT_S: Final = 5.0  # of the server to a copy
-_SILENCE_S: Final = 12.0
+_BEAT_S: Final = 2.0  # of the server to a copy
+_SILENCE_S: Final = 5.0
 
 AWAY: Final = (nats.errors.Error, APIError, OSError, TimeoutError)
 """What is raised while servers are away, or change their leader."""

@@ -41,9 +41,10 @@ MOST_BYTES: Final = 2 << 20
 ACK_WAIT_S: Final = 60.0  # after which the server sends a message again
 _MOST_UNACKED: Final = 4096  # also those that wait for other collectors are among them
 _LINGER_S: Final = 30.0  # of a request for the next message
-_BEAT_S: Final = 5.0
-_SILENCE_S: Final = 12.0
+_BEAT_S: Final = 2.0
+_SILENCE_S: Final = 5.0
 _CLEAR_S: Final = 5.0  # of rest, after which the key has no claims any more
+_PATIENCE_S: Final = 5.0  # with messages that are in the stream and do not come
 _RETRY_S: Final = 0.5
 _GONE_TRIES: Final = 20  # looks for messages that should be in the stream
 _NOT_UNIQUE: Final = 10100  # api error code: another consumer of these subjects
@@ -98,6 +99,7 @@ class Node:
         self._following: dict[bytes, int] = {}  # by slot, what may be written without asking
         self._delivery = 0
         self._claims_stored = False
+        self._busy_at = 0.0
 
     async def run(self) -> None:
         """Take the node and write its records until it is given back, or lost."""
@@ -147,9 +149,17 @@ class Node:
         if self._reader is not None:
             self._reader.cancel()
 
-    def look(self, key: NodeKey) -> None:
-        """Take note of what the bucket has: if somebody else changed it, read it again."""
-        if key.by != self._fleet.session and self.ready and self._reader is not None:
+    def look(self, key: NodeKey, messages: int) -> None:
+        """Begin with a new consumer if somebody else changed the key, or this one left messages.
+
+        `messages` are in the stream. After the loss of a server some can stay there that the
+        consumer knows as acknowledged (seen with 2.9.10); it sends what is not only after ACK_WAIT_S.
+        """
+        now = asyncio.get_running_loop().time()
+        patience_s = ACK_WAIT_S if self.key.pending else _PATIENCE_S
+        left = messages and not self._unsettled and now - self._busy_at > patience_s
+        if self.ready and self._reader is not None and (left or key.by != self._fleet.session):
+            self._busy_at = now
             self._reader.cancel()
 
     # the key
@@ -219,7 +229,7 @@ class Node:
         blocks: asyncio.Queue[list[Msg] | None] = asyncio.Queue(1)
         try:
             await inbox.open()
-            self._delivery = 0
+            self._delivery, self._busy_at = 0, asyncio.get_running_loop().time()
             self._reader = asyncio.create_task(self._read(inbox, blocks))
             self.ready = True
             await self._pass_on(blocks)
@@ -409,6 +419,7 @@ class Node:
                 with contextlib.suppress(*AWAY):  # it comes again, and is known
                     await fleet.connection.publish(reply, answer)
             self._unsettled = self._unsettled[len(block.claims) :]
+            self._busy_at = asyncio.get_running_loop().time()
         finally:
             fleet.slots.release()
 
