@@ -298,18 +298,17 @@ class Fleet:
 
     async def _look_regularly(self) -> None:
         pause_s = self.config.jetstream_lease / _LOOKS
-        looked_at = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
         while True:
             await self.copy.fresh.wait()
-            now = asyncio.get_running_loop().time()
-            if now - looked_at > pause_s * 2:  # it was this one that was away
-                self.copy.heard = dict.fromkeys(self.copy.heard, now)
-            looked_at = now
             try:
-                await self._look(now)
+                await self._look(loop.time())
             except AWAY as error:
                 self.told_once(f"the stream {self.stream} cannot be looked at: {_reason(error)}")
+            before = loop.time()
             await asyncio.sleep(pause_s)
+            if loop.time() - before > pause_s * 2:  # it was this one that was away
+                self.copy.heard = dict.fromkeys(self.copy.heard, loop.time())
 
     async def _look(self, now: float) -> None:
         if self._yields():
@@ -330,11 +329,12 @@ class Fleet:
             else:
                 self.told_once(f"the stream has messages for {subject}, which is no node's")
         take, give = share(self.name, owners, self.nodes.keys() | self._settling, living.keys())
-        for subject in give:
+        gone = self.nodes.keys() - owners.keys()  # removed by an administrator
+        for subject in (*give, *gone):
             if subject in self.nodes and self.nodes[subject].ready:
                 self.nodes[subject].leave()
         for subject in take:
-            revision = self.copy.entries.get(self.key_name(subject), (0, b""))[0]
+            revision = self.copy.revisions.get(self.key_name(subject), 0)
             self._begin(subject, keys.get(subject, NodeKey()), revision)
         for subject, key in keys.items():
             self._tend(subject, key, (info.state.subjects or {}).get(subject, 0))
@@ -463,7 +463,7 @@ class Fleet:
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         def tell(written: int) -> None:
-            if not done.cancelled():
+            if not done.done():
                 done.set_result(written)
 
         self.log_file.append(lines, records, tell, origin, folder)
@@ -499,8 +499,13 @@ class Fleet:
         self._flushing = asyncio.create_task(self.log_file.settle())
         await self._flushing
 
-    def check_node(self, subject: str, run: Run) -> None:
-        """See that records have the name of the node, as node_check says. Raises WireError."""
+    def check(self, subject: str, run: Run) -> None:
+        """See that records are such, and have the node's name if node_check says so.
+
+        Raises WireError.
+        """
+        if not is_printed(run.lines, run.count):
+            raise WireError("characters that no record has")
         if self.config.node_check is NodeCheckWord.OFF:
             return
         prefix = b"node=" + node_of_subject(subject) + b" "
@@ -550,6 +555,16 @@ class Fleet:
 
 class _StreamError(OSError):
     """The stream is not as it should be."""
+
+
+def is_printed(lines: bytes, count: int) -> bool:
+    """Return whether lines are as remote/stream's `printed` leaves them."""
+    if b"\0" in lines or b"\r" in lines:
+        return False
+    marks = lines.count(b"\x1d")
+    return marks <= 1 or (
+        marks <= count and all(line.count(b"\x1d") <= 1 for line in lines.split(b"\n"))
+    )
 
 
 def named(lines: bytes, count: int, prefix: bytes) -> bool:

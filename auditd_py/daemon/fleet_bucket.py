@@ -142,6 +142,7 @@ class Copy:
         self, connection: Client, bucket: Bucket, replicas: int, tell: Callable[[str], None]
     ) -> None:
         self.entries: dict[str, tuple[int, bytes]] = {}
+        self.revisions: dict[str, int] = {}  # also of those that were removed
         self.heard: dict[str, float] = {}  # when a key was stored last, by this host's clock
         self.fresh = asyncio.Event()  # all that there is has come
         self._connection = connection
@@ -207,11 +208,13 @@ class Copy:
 
     def _complete(self) -> None:
         # nobody is given up for a time in which nothing was heard
+        self.revisions = {key: revision for key, (revision, _) in self._waiting.items()}
         self.entries = {key: entry for key, entry in self._waiting.items() if entry[1]}
         self.heard = dict.fromkeys(self.entries, asyncio.get_running_loop().time())
         self.fresh.set()
 
     def _note(self, key: str, entry: tuple[int, bytes]) -> None:
+        self.revisions[key] = entry[0]
         if entry[1]:
             self.entries[key] = entry
             self.heard[key] = asyncio.get_running_loop().time()

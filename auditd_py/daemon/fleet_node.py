@@ -385,7 +385,7 @@ class Node:
             assert place is not None
             try:
                 run = read_run(message.headers, message.data)
-                fleet.check_node(self.subject, run)
+                fleet.check(self.subject, run)
             except WireError as error:
                 block.rejected.append((message, str(error)))
                 block.answers.append((message.reply, b"+TERM"))

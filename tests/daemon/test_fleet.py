@@ -299,16 +299,17 @@ def test_a_disk_that_stalls_stops_fetching(fault_fs, publisher, collector):
 def test_a_message_of_no_use_is_kept_and_does_not_block(collector, publisher):
     publisher.send("web1", 10)
     publisher.put("web1", b"what is this\n")
+    publisher.put("web1", b"a\rb\n", headers_of(bytes(16), 1, 1))
     publisher.put("web1", b"one line\n", {"Auditd-Py": "1", "Auditd-Stream": "0" * 32 + " 1 2"})
     publisher.send("web1", 10)
     daemon = collector("c1")
     check(publisher, daemon)
-    assert fleet(daemon)["messages rejected"] == "2"
+    assert fleet(daemon)["messages rejected"] == "3"
     kept = sorted((daemon.folder / "rejected").iterdir())
-    assert len(kept) == 2
+    assert len(kept) == 3
     assert kept[0].read_bytes().endswith(b"what is this\n")
     assert kept[0].stat().st_mode & 0o777 == 0o600
-    assert daemon.told().count("a message of the stream is not written") == 2
+    assert daemon.told().count("a message of the stream is not written") == 3
 
 
 def test_records_go_to_logs_of_their_nodes_and_names_are_checked(collector, publisher, log_dir):
@@ -329,6 +330,18 @@ def test_records_go_to_logs_of_their_nodes_and_names_are_checked(collector, publ
     publisher.send("web1", 100)
     wait_for(lambda: publisher.waiting() == 0, "all messages are acknowledged")
     assert (folder / "web1" / "audit.log").read_bytes().count(b"\n") == 200
+
+
+def test_a_node_that_was_removed_is_forgotten_until_it_comes_back(collector, publisher):
+    daemon = collector("c1")
+    publisher.send("web1", 100)
+    wait_for(lambda: len(written(daemon, "web1")) == 100, "it writes")
+    bucket = publisher.do(publisher.js.key_value(f"auditd_{publisher.stream}"))
+    publisher.do(bucket.delete(f"node.{publisher.subject('web1')}"))
+    wait_for(lambda: nodes_of(daemon) == 0, "it is forgotten")
+    assert not publisher.do(publisher.js.consumers_info(publisher.stream))
+    publisher.send("web1", 100)
+    check(publisher, daemon)
 
 
 def test_a_second_collector_of_the_same_name_takes_nothing(collector, publisher):
