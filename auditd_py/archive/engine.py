@@ -63,6 +63,9 @@ class Engine(Protocol):
     def in_order(self, question: str) -> Rows:
         """Give the rows of an answer that is ordered by `order`, however many they are."""
 
+    def at_edge(self, question: str, edge: int) -> Rows:
+        """Give the rows of an answer about the first events (edge 0) or the last (-1)."""
+
     def close(self) -> None:
         """Let go of all that it holds."""
 
@@ -94,6 +97,11 @@ class Nothing:
         return iter(())
 
     in_order = rows
+
+    def at_edge(self, question: str, edge: int) -> Rows:
+        """Give nothing."""
+        del question, edge
+        return iter(())
 
     def close(self) -> None:
         """Do nothing."""
@@ -147,9 +155,18 @@ class DuckDB:
         So no more than those that do are sorted at once.
         """
         for names in self._spans():
-            self._view(EVENTS, names)
+            yield from self._of_files(names, question)
+
+    def at_edge(self, question: str, edge: int) -> Rows:
+        """Give the rows of an answer, of the first files or the last."""
+        return self._of_files(self._spans()[edge], question)
+
+    def _of_files(self, names: list[str], question: str) -> Rows:
+        self._view(EVENTS, names)
+        try:
             yield from self.rows(question)
-        self._view(EVENTS, self._files)
+        finally:
+            self._view(EVENTS, self._files)
 
     def _spans(self) -> list[list[str]]:
         """Return files that overlap in `order` together, in that order."""

@@ -114,8 +114,8 @@ class ArchiveSource:
     def _tell(self, whole: Range | None) -> None:
         if whole is None:
             return
-        for question in edges(_STAMP):
-            for rows in self._engine.rows(question):
+        for edge, question in zip((0, -1), edges(_STAMP), strict=True):
+            for rows in self._engine.at_edge(question, edge):
                 whole.extend(*[b"%d.%03d:%d" % row for row in rows for _ in range(2)])
 
 

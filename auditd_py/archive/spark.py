@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from auditd_py.archive.engine import BATCH, EngineError
+from auditd_py.archive.question import EVENTS, REST
 
 if TYPE_CHECKING:
     from auditd_py.archive.engine import Files, Rows
@@ -44,6 +45,8 @@ class Spark:
             self._session.sparkContext.setLogLevel("ERROR")
             read = self._session.read.option("recursiveFileLookup", "true")
             for table, names in files.tables().items():
+                if table == REST:  # of the columns of events, which are known then
+                    read = read.schema(self._session.table(EVENTS).schema)
                 frame = read.parquet(*map(_literal, names or files.events[:1]))
                 (frame if names else frame.limit(0)).createOrReplaceTempView(table)
         except Exception as error:  # of Java, in many classes
@@ -59,6 +62,11 @@ class Spark:
             raise EngineError(_first_line(error)) from error
 
     in_order = rows
+
+    def at_edge(self, question: str, edge: int) -> Rows:
+        """Give the rows of an answer."""
+        del edge
+        return self.rows(question)
 
     def said(self, question: str) -> str:
         """Return a question in Spark's words."""
