@@ -1,8 +1,0 @@
-complete -c augenrules -l check -d 'Say whether audit.rules has to be made anew, and change nothing'
-complete -c augenrules -l load -d 'Make audit.rules if need be and load it, as auditctl -R does, also if it did not change'
-complete -c augenrules -l transaction -d 'With --load'
-complete -c augenrules -l no-transaction -d 'With --load'
-complete -c augenrules -l rules-dir -d 'Where the files are, /etc/auditd_py/rules.d by default'
-complete -c augenrules -l output -d 'The merged file, /etc/auditd_py/audit.rules by default'
-complete -c augenrules -l config -d 'The settings, /etc/auditd_py/augenrules.conf by default'
-complete -c augenrules -s h -l help -d 'Show the options and exit'
