@@ -218,10 +218,15 @@ def _jetstream(config: DaemonConfig, host: Host) -> Iterator[Finding]:
         yield Finding("jetstream_url", text)
     if not config.write_logs:
         yield Finding("jetstream_url", "needs write_logs = yes: what is written is acknowledged")
-    if bool(config.jetstream_cert_file) != bool(config.jetstream_key_file):
-        keyword = "jetstream_cert_file" if config.jetstream_cert_file else "jetstream_key_file"
-        text = "needs the other of jetstream_cert_file and jetstream_key_file, too"
-        yield Finding(keyword, text)
+    for one, other in (
+        ("jetstream_cert_file", "jetstream_key_file"),
+        ("jetstream_user", "jetstream_password_file"),
+    ):
+        if bool(getattr(config, one)) != bool(getattr(config, other)):
+            keyword = one if getattr(config, one) else other
+            yield Finding(keyword, f"needs the other of {one} and {other}, too")
+    if config.jetstream_credentials and config.jetstream_user:
+        yield Finding("jetstream_user", "contradicts jetstream_credentials: use one or the other")
     if not config.jetstream_url[0].startswith("tls:"):
         for keyword in ("jetstream_ca_file", "jetstream_cert_file"):
             if getattr(config, keyword):
@@ -262,6 +267,8 @@ _JETSTREAM = frozenset(
     {
         "jetstream_url",
         "jetstream_credentials",
+        "jetstream_user",
+        "jetstream_password_file",
         "jetstream_ca_file",
         "jetstream_cert_file",
         "jetstream_key_file",

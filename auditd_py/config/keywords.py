@@ -437,6 +437,14 @@ class DaemonConfig(BaseModel):
         AbsolutePath(),
         _ours("Credentials of NATS, or a user's seed; the file is for root alone.", _NO),
     ] = None
+    jetstream_user: Annotated[
+        str | None, Text(), _ours("Name to log in to the servers with.", _NO)
+    ] = None
+    jetstream_password_file: Annotated[
+        str | None,
+        AbsolutePath(),
+        _ours("File with its password in the first line, for root alone.", _NO),
+    ] = None
     jetstream_ca_file: Annotated[
         str | None,
         AbsolutePath(),

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import secrets
+import ssl
 import time
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +20,6 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from nats.aio.client import Client
 from nats.js import api
 from nats.js.errors import NotFoundError
 
@@ -34,7 +34,7 @@ from auditd_py.daemon.fleet_bucket import (
     bucket_name,
     place_of,
 )
-from auditd_py.daemon.fleet_connection import connection_options
+from auditd_py.daemon.fleet_connection import SecureClient, connection_options, is_secure
 from auditd_py.daemon.fleet_node import Chunk, Node, after, settle
 from auditd_py.errors import ConfigError, WireError
 from auditd_py.remote.claims import NodeKey, pack_key, parse_key
@@ -111,7 +111,7 @@ class Fleet:
         self.stream = config.jetstream_stream
         self.log_file = log_file
         self.nodes: dict[str, Node] = {}
-        self.connection = Client()
+        self.connection = SecureClient(secure=is_secure(config))
         self.js = self.connection.jetstream()
         self.bucket = Bucket(self.connection, "")
         self.copy = Copy(self.connection, self.bucket, 1, self.told_once)
@@ -189,7 +189,7 @@ class Fleet:
         options = await loop.run_in_executor(None, connection_options, self.config)
         self._place = await loop.run_in_executor(None, _place_of, self.config.log_file)
         self._closed.clear()
-        self.connection = Client()
+        self.connection = SecureClient(secure=is_secure(self.config))
         stopping = asyncio.create_task(self._stopping.wait())
         connecting = asyncio.create_task(
             self.connection.connect(
@@ -618,6 +618,8 @@ def _place_of(log_file: str) -> str:
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate of a server is refused: {error.verify_message}"
     description: Any = getattr(error, "description", None) or getattr(error, "strerror", None)
     return str(description or str(error) or type(error).__name__)
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ssl
+from collections import UserString
 from typing import TYPE_CHECKING, Any
+
+import nats.errors
+from nats.aio.client import Client
 
 from auditd_py.config.secret import SecretError, read_private
 from auditd_py.errors import ConfigError, Problem
@@ -23,25 +27,57 @@ def connection_options(config: DaemonConfig) -> dict[str, Any]:
         "max_outstanding_pings": 2,
         "pending_size": 8 << 20,
     }
-    if config.jetstream_url[0].startswith("tls:"):
+    if is_secure(config):
         options["tls"] = _context(config)
+    if config.jetstream_password_file:
+        options["user"] = config.jetstream_user
+        password = _secret("jetstream_password_file", config.jetstream_password_file)
+        options["password"] = password.partition("\n")[0]
     if config.jetstream_credentials:
         options.update(_credentials(config.jetstream_credentials))
     return options
 
 
-def _credentials(path: str) -> dict[str, str]:
+def is_secure(config: DaemonConfig) -> bool:
+    """Return whether servers are to be reached with TLS."""
+    return config.jetstream_url[0].startswith("tls:")
+
+
+class SecureClient(Client):
+    """Says nothing to a server that has no TLS, if that is wanted: nats-py would."""
+
+    def __init__(self, *, secure: bool) -> None:
+        super().__init__()
+        self._wants_tls = secure
+
+    async def _process_info(
+        self,
+        info: dict[str, Any],
+        initial_connection: bool = False,  # noqa: FBT001, FBT002  as its base
+    ) -> None:
+        if self._wants_tls and not info.get("tls_required"):
+            raise nats.errors.Error("a server has no TLS, nothing was sent to it")
+        await super()._process_info(info, initial_connection)
+
+
+def _credentials(path: str) -> dict[str, Any]:
     """Return the option for a file with a user's JWT and seed, or with a seed alone."""
+    text = _secret("jetstream_credentials", path)
+    if "BEGIN NATS USER JWT" in text and "BEGIN USER NKEY SEED" in text:
+        return {"user_credentials": UserString(text)}
+    if text.startswith("SU"):
+        return {"nkeys_seed_str": text.strip()}
+    said = f"{path}: neither credentials (JWT and seed) nor the seed of a user"
+    raise _wrong("jetstream_credentials", said)
+
+
+def _secret(keyword: str, path: str) -> str:
     try:
-        data = read_private(path)
+        return read_private(path).decode()
     except SecretError as error:
-        raise _wrong("jetstream_credentials", str(error)) from None
-    if b"BEGIN NATS USER JWT" in data:
-        return {"user_credentials": path}
-    if data.startswith(b"SU"):
-        return {"nkeys_seed": path}
-    text = f"{path}: neither credentials (JWT and seed) nor the seed of a user"
-    raise _wrong("jetstream_credentials", text)
+        raise _wrong(keyword, str(error)) from None
+    except UnicodeDecodeError:
+        raise _wrong(keyword, f"{path}: not text") from None
 
 
 def _context(config: DaemonConfig) -> ssl.SSLContext:

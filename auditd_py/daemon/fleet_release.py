@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final
 
-from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
 from auditd_py.daemon.fleet_bucket import (
@@ -18,11 +17,13 @@ from auditd_py.daemon.fleet_bucket import (
     LostError,
     bucket_name,
 )
-from auditd_py.daemon.fleet_connection import connection_options
+from auditd_py.daemon.fleet_connection import SecureClient, connection_options, is_secure
 from auditd_py.errors import AuditError, WireError
 from auditd_py.remote.claims import pack_key, parse_key
 
 if TYPE_CHECKING:
+    from nats.aio.client import Client
+
     from auditd_py.config.keywords import DaemonConfig
 
 _CONNECT_S: Final = 10.0
@@ -39,7 +40,7 @@ async def release_claims(config: DaemonConfig, collector: str) -> tuple[int, int
     ReleaseError, and ConfigError.
     """
     options = {**connection_options(config), "max_reconnect_attempts": 3}
-    connection = Client()
+    connection = SecureClient(secure=is_secure(config))
     try:
         async with asyncio.timeout(_CONNECT_S):
             await connection.connect(**options, error_cb=_ignore)

@@ -47,6 +47,8 @@ def test_our_additions_are_marked() -> None:
         "jetstream_collector",
         "jetstream_lease",
         "jetstream_credentials",
+        "jetstream_user",
+        "jetstream_password_file",
         "jetstream_ca_file",
         "jetstream_cert_file",
         "jetstream_key_file",

@@ -10,15 +10,18 @@ import random
 import re
 import secrets
 import signal
+import ssl
 import subprocess
 import sys
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
+import nkeys
 import pytest
 
 from auditd_py.remote.fleet import headers_of
+from tests.certificates import Authority
 from tests.conftest import unavailable
 from tests.nats import Cluster, Publisher, ready, record, stream_of
 from tests.programs import Auditd, wait_for
@@ -353,4 +356,74 @@ def test_a_second_collector_of_the_same_name_takes_nothing(collector, publisher)
     publisher.send("web1", 100)
     wait_for(lambda: len(written(daemon, "web1")) == 200, "the first one goes on")
     assert nodes_of(double) == 0
+    check(publisher, daemon)
+
+
+def test_with_tls_and_a_seed_records_come_and_refusals_are_told(tmp_path, log_dir):
+    authority = Authority(tmp_path / "ca")
+    authority.sign("server", "IP:127.0.0.1")
+    seed = nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)
+    user = nkeys.from_seed(bytearray(seed)).public_key.decode()
+    servers = Cluster(tmp_path, scheme="tls")
+    servers.single = True
+    servers.more = (
+        f'tls {{ cert_file: "{authority.path("server.crt")}", '
+        f'key_file: "{authority.path("server.key")}" }}\n'
+        f'authorization {{ users: [{{ nkey: {user} }}, {{ user: all, password: "x" }}] }}\n'
+    )
+    creds = log_dir / "seed"
+    creds.write_bytes(seed)
+    settings: dict[str, object] = {
+        "local_events": "no", "jetstream_url": servers.urls[0], "jetstream_stream": "S",
+        "jetstream_credentials": creds, "jetstream_lease": LEASE_S,
+    }  # fmt: skip
+    daemon = Auditd(log_dir, (), settings)
+    context = ssl.create_default_context(cafile=authority.path("ca.crt"))
+    try:
+        servers.start(0)
+        publisher = Publisher(servers.urls[:1], "S", tls=context, user="all", password="x")
+        publisher.make_stream(num_replicas=1)
+        publisher.send("web1", 100)
+        daemon.start()
+        daemon.wait_ready()
+        wait_for(lambda: "others can use it" in daemon.told(), "an open file is refused")
+        creds.chmod(0o400)
+        wait_for(lambda: "certificate of a server is refused" in daemon.told(), "so is the server")
+        daemon.stop()
+        daemon.configure(**settings, jetstream_ca_file=authority.path("ca.crt"))
+        again(daemon)
+        check(publisher, daemon)
+        assert "has 1 replicas" in daemon.told()
+        assert seed.decode() not in daemon.told()
+        publisher.close()
+    finally:
+        daemon.end()
+        servers.end()
+
+
+def test_settings_that_cannot_work_are_refused(log_dir):
+    daemon = Auditd(log_dir, ("--check-config",), {
+        "jetstream_url": "nats://user:word@127.0.0.1", "jetstream_cert_file": "/x",
+    })  # fmt: skip
+    daemon.start()
+    assert daemon.process.wait(20) == 6
+    assert "servers like tls://" in daemon.told()
+    daemon.configure(jetstream_url="nats://127.0.0.1", jetstream_cert_file="/x", write_logs="no")
+    daemon.end()
+    daemon.start()
+    assert daemon.process.wait(20) == 6
+    for word in ("write_logs = yes", "jetstream_key_file", "is for servers at tls://"):
+        assert word in daemon.told()
+    daemon.end()
+
+
+def test_the_daemon_executes_its_new_version_and_goes_on(collector, publisher):
+    daemon = collector("c1")
+    publisher.load(["web1"])
+    wait_for(lambda: len(written(daemon, "web1")) > 100, "it writes")
+    command = [sys.executable, "-m", "auditd_py", "auditd", "--reexec", "-c", str(daemon.conf)]
+    assert subprocess.run(command, timeout=60).returncode == 0
+    seen = publisher.acknowledged["web1"]
+    wait_for(partial(written_up_to, [daemon], {"web1": seen}), "it goes on")
+    publisher.rest()
     check(publisher, daemon)
