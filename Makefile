@@ -2,6 +2,7 @@
 # make test    everything that is tested
 # make vm-test boots Debian in a virtual machine, with our package in the place of auditd
 # make bench   side by side with the C daemon
+# make fleet-demo   three hosts, a NATS cluster, two collectors, an archive and its reports
 # make install PREFIX=/usr/local DESTDIR=    commands, pages, completions, units; settings if missing
 # make deb     build/auditd-py_*.deb        make dist   sdist and wheel      make man   pages as roff
 VENV ?= .venv
@@ -12,7 +13,7 @@ DESTDIR ?=
 # what is installed runs with the system's Python, whatever else is on PATH
 PACK = PYTHON=/usr/bin/python3 VENV=build/venv PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)"
 
-.PHONY: run test quick vm-test bench format man completions install deb dist
+.PHONY: run test quick vm-test bench fleet-demo format man completions install deb dist
 
 run:
 	@sh tools/bootstrap.sh run
@@ -36,6 +37,10 @@ bench:
 	@$(VENV)/bin/python -m benchmarks $(ARGS)
 	@$(VENV)/bin/python -m benchmarks.fleet
 	@exec $(VENV)/bin/python -m benchmarks.search
+
+fleet-demo:
+	@sh tools/bootstrap.sh demo
+	@PYTHONPATH=. exec $(VENV)/bin/python tools/fleet_demo.py $(ARGS)
 
 format:
 	@$(VENV)/bin/ruff format .

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make the environment this project runs in: bootstrap.sh run|test|vm|bench|man|package
+# Make the environment this project runs in: bootstrap.sh run|test|vm|bench|demo|man|package
 # As root it installs missing Debian packages, saying so; otherwise it names them and stops.
 set -eu
 purpose=$1
@@ -26,6 +26,10 @@ fi
 case $purpose in man | test)
     command -v pandoc >/dev/null 2>&1 || need pandoc ;;
 esac
+case $purpose in test | bench | demo)
+    # a cluster that carries the records of many hosts; its service is not used
+    command -v nats-server >/dev/null 2>&1 || need nats-server ;;
+esac
 case $purpose in test | bench)
     # libraries of the C daemon that tests and benchmarks run beside ours (tools/peers.sh)
     ldconfig -p 2>/dev/null | grep -q 'libwrap\.so\.0' || /sbin/ldconfig -p 2>/dev/null | grep -q 'libwrap\.so\.0' || need libwrap0
@@ -43,8 +47,6 @@ case $purpose in test | bench)
     [ -e /usr/sbin/sendmail ] || [ -e /usr/lib/sendmail ] || need postfix
     # namespaces with a bad line between them (tests/link.py)
     command -v ip >/dev/null 2>&1 || [ -x /sbin/ip ] || need iproute2
-    # a cluster that carries the records of many hosts; its service is not used
-    command -v nats-server >/dev/null 2>&1 || need nats-server
     # Spark, on a cluster of this machine alone
     command -v java >/dev/null 2>&1 || need openjdk-17-jre-headless
     # the checks of metrics and alert rules; its server is not started
@@ -88,7 +90,10 @@ fi
 
 [ "$purpose" != man ] || exit 0
 extras=""
-case $purpose in test | bench) extras="[test,dev]" ;; esac
+case $purpose in
+    test | bench) extras="[test,dev]" ;;
+    demo) extras="[archive,fleet,report]" ;;
+esac
 stamp="$venv/.installed-$purpose"
 if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
     say "making the environment in $venv"

@@ -79,12 +79,12 @@ class FleetConfig(BaseModel):
     ] = 1
     max_tries_per_record: Annotated[
         int, Number(1), Setting("Attempts before the action of what went wrong.")
-    ] = 3
+    ] = 20
     max_time_per_record: Annotated[
         int,
         Number(1, 86400, "seconds"),
-        Setting("Time for the attempts, and for the stream to acknowledge a message."),
-    ] = 10
+        Setting("Time for the attempts before that; an election takes some seconds."),
+    ] = 20
 
     # what to do
     network_failure_action: Annotated[

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from auditd_py.config.fleet import FleetConfig
 
 _CONNECT_S: Final = 5.0
+_ANSWER_S: Final = 5.0
 _CLOSE_S: Final = 2.0
 _PING_S: Final = 15
 # error codes of JetStream's API
@@ -70,7 +71,7 @@ class FleetLink:
         self.busy = False
         self._servers = config.servers
         self._stream = config.stream
-        self._limit_s = float(config.max_time_per_record)
+        self._limit_s = min(_ANSWER_S, config.max_time_per_record)
         self._options = _options(config)
         self._secure = config.servers[0].startswith("tls:")
         self._place = 0
