@@ -52,7 +52,9 @@ class FleetConfig(BaseModel):
         ),
     ] = None
     message_size: Annotated[
-        int, Number(16, 768, "KiB"), Setting("Records that go together, at most.")
+        int,
+        Number(16, 768, "KiB"),
+        Setting("Records that go together; more only to have the last event whole."),
     ] = 256
 
     # what waits

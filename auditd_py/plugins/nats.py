@@ -26,6 +26,7 @@ from auditd_py.remote.fleet import (
     headers_of,
     message_id,
     runs_of,
+    stamp_of,
     subject_of,
 )
 from auditd_py.remote.frame import MAX_TEXT, fits
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 PROGRAM: Final = "audisp-nats"
 
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+_HEAD: Final = 300  # bytes that have the name of a record's host and its event
+_REST: Final = 1 << 16  # bytes of one event beyond message_size
 _LEAST_SIZE: Final = MAX_TEXT + HEADER_ROOM
 
 
@@ -116,7 +119,19 @@ class FleetForwarder(Forwarder[FleetConfig, FleetLink]):
         most = self._renew_at - queue.first if self._renew_at else queue.untaken
         texts = queue.take_size(self._size, most)
         if texts:
+            self._take_rest(texts, most)
             self._runs += runs_of(queue.stream, queue.first, texts)
+
+    def _take_rest(self, texts: list[bytes], most: int) -> None:
+        """Take also what else there is of the last event: two messages may go to two collectors."""
+        stamp = stamp_of(texts[-1])
+        room = _REST
+        while stamp and len(texts) < most and self._queue.untaken and room > 0:
+            following = self._queue.next(0)
+            if stamp not in following[:_HEAD]:
+                break
+            room -= len(following)
+            texts += self._queue.take(1)
 
     def _answered(self, outcome: Outcome, now: float) -> None:
         node, run = self._runs[0]

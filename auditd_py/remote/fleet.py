@@ -30,7 +30,7 @@ _VERSION: Final = "1"
 _PREFIX: Final = "audit"
 _MOST: Final = (1 << 63) - 1
 _NUMBERS: Final = re.compile(r"([0-9a-f]{32}) ([0-9]{1,19}) ([0-9]{1,9})")
-_SERIAL: Final = re.compile(rb"msg=audit\([0-9]+\.[0-9]+:([0-9]+)\)")
+_STAMP: Final = re.compile(rb"msg=audit\([0-9]+\.[0-9]+:([0-9]+)\)")
 _UNPRINTED: Final = re.compile(rb"[\n\r\0]")
 
 
@@ -100,9 +100,15 @@ def message_id(node: bytes, boot: str, run: Run) -> str:
     some in the one before. The count is in it: were two messages of different length to have one
     id, a server would drop the longer one, whose end it has not.
     """
-    found = _SERIAL.search(run.lines[:512].partition(b"\n")[0])
+    found = _STAMP.search(run.lines[:512].partition(b"\n")[0])
     serial = found[1].decode() if found else "-"
     return f"{subject_token(node)} {boot} {serial} {run.stream.hex()[:8]}-{run.first}+{run.count}"
+
+
+def stamp_of(text: bytes) -> bytes:
+    """Return what all records of an event have in common: time and serial; empty if unknown."""
+    found = _STAMP.search(text, 0, 300)
+    return found[0] if found else b""
 
 
 def read_run(headers: Mapping[str, str] | None, data: bytes) -> Run:

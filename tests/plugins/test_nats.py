@@ -13,7 +13,7 @@ import pytest
 from nats.js import api
 from nats.js.errors import NotFoundError
 
-from auditd_py.remote.fleet import node_of_subject, read_run
+from auditd_py.remote.fleet import node_of_subject, read_run, stamp_of
 from tests.certificates import Authority
 from tests.nats import Cluster, Publisher, ready
 from tests.plugins.plugin_process import catches
@@ -179,6 +179,21 @@ def test_a_record_without_name_gets_the_one_of_the_settings(streams, start, tmp_
     assert plugin.finish() == (0, "")
     assert collected(publisher) == [b"node=db7 type=SYSCALL msg=audit(1.000:1): a=1"]
     assert [message.subject for message in messages(publisher)] == ["audit.names.db7"]
+
+
+def test_an_event_is_in_one_message(streams, start, tmp_path):
+    path = settings(tmp_path, streams.cluster.urls, "whole", message_size=16)
+    plugin = start("nats", "-c", path)
+    plugin.send(*(line(n // 7, b" %d" % n) for n in range(2100)))
+    assert wait_taken(plugin, tmp_path, 2100) == 2100
+    publisher = streams.make("whole")
+    assert plugin.finish()[0] == 0
+    runs = [read_run(message.headers, message.data).lines for message in messages(publisher)]
+    assert b"".join(runs).count(b"\n") == 2100
+    # the first was made when not all were there
+    ends = [(stamp_of(run), stamp_of(run.rpartition(b"\nnode=")[2])) for run in runs[1:]]
+    assert len(ends) > 5
+    assert not {first for first, _ in ends[1:]} & {last for _, last in ends[:-1]}
 
 
 def test_each_node_has_numbers_of_its_own(streams, start, tmp_path):
