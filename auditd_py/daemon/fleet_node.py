@@ -221,8 +221,11 @@ class Node:
             await self._writing
         fleet = self._fleet
         former, self.key.consumer = self.key.consumer, _consumer_name(self.subject)
-        self.key.claims = []
+        # of what was claimed and, after a fault, not written, the log knows how much it has
+        self.key.pending += [(fleet.name, claim) for claim in self._unsettled]
+        self.key.claims, self._unsettled = [], []
         await self._store()
+        await self._settle()
         async with fleet.making:
             await self._make_consumer(former)
         inbox = Inbox(fleet.connection)

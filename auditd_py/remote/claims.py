@@ -91,19 +91,22 @@ class NodeKey:
     ) -> list[Part]:
         """Return what is new of the records in a message, and add it to `claims`.
 
-        Records that are missing before them are awaited from then on. What is not new was claimed
-        before: it is written, unless `blocked` says otherwise.
+        Records that are missing before them are awaited from then on, but not those before the
+        first ones of a stream: a host begins one at any number, and publishes in order. What is
+        not new was claimed before: it is written, unless `blocked` says otherwise.
         """
         parts = [part for claim in list(self.awaited) for part in self._late(claim, first, last)
                  if claim.stream == stream]  # fmt: skip
-        following = self.following.pop(stream, 1)
+        following = self.following.pop(stream, first)
         if last >= following:
             if first > following:
                 self._await(stream, following, first - 1, sequence)
             parts.append(Part(max(first, following), last, stream))
         self.following[stream] = max(following, last + 1)
         while len(self.following) > MOST_STREAMS:
-            del self.following[next(iter(self.following))]
+            oldest = next(iter(self.following))
+            del self.following[oldest]
+            self.awaited = [claim for claim in self.awaited if claim.stream != oldest]
         for part in parts:
             _add(claims, stream, part, sequence)
         return parts

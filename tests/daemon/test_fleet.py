@@ -13,6 +13,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import urllib.request
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from auditd_py.remote.fleet import headers_of
 from tests.certificates import Authority
 from tests.conftest import unavailable
 from tests.nats import Cluster, Publisher, ready, record, stream_of
-from tests.programs import Auditd, wait_for
+from tests.programs import Auditd, free_port, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -128,12 +129,17 @@ def check(publisher: Publisher, *daemons: Auditd) -> None:
 
 def test_records_are_written_in_order_and_acknowledged(collector, publisher):
     publisher.send("web1", 1000)
-    daemon = collector("c1")
+    port = free_port()
+    daemon = collector("c1", metrics_listen=port)
     publisher.send("web1", 1000)
     publisher.send("web2", 30, runs_of=1)
     check(publisher, daemon)
     told = fleet(daemon)
     assert (told["records written"], told["nodes"], told["gaps"]) == ("2030", "2", "0")
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        metrics = answer.read().decode()
+    assert "auditd_fleet_records_total 2030.0" in metrics
+    assert "auditd_fleet_connected 1.0" in metrics
     assert daemon.stop() == 0
     publisher.send("web1", 500)
     again(daemon)

@@ -87,6 +87,8 @@ RUNS = st.lists(st.tuples(st.integers(1, 60), st.integers(0, 12)), max_size=40)
 @given(RUNS)
 def test_whatever_comes_each_record_is_new_exactly_once(runs: list[tuple[int, int]]) -> None:
     key, seen = NodeKey(), set[int]()
+    taken(key, 1, 1)
+    seen.add(1)
     for first, more in runs:
         new = taken(key, first, first + more)
         assert len(set(new)) == len(new)
