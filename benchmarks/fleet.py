@@ -27,6 +27,7 @@ from benchmarks import slot
 from benchmarks.network import collector, cpu_s_of, end, feed, tail, write
 from benchmarks.programs import LOG_PARENT, OURS, ROOT, ProgramError, end_with_parent
 from benchmarks.rows import Who
+from benchmarks.slot import RefusedError
 from tests.nats import Cluster, Publisher, ready
 
 if TYPE_CHECKING:
@@ -134,4 +135,7 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except (ProgramError, RefusedError) as error:
+        sys.exit(f"benchmarks.fleet: {error}")
