@@ -1,15 +1,23 @@
 # The collector: stores records of other hosts, as an ordinary user, on a read-only root.
 #
 #   make deb && docker build -t auditd-py .
-#   docker run --read-only --tmpfs /run/audit:uid=10001,mode=0755 -v auditd-log:/var/log/audit -p 6000:6000 auditd-py
+#   docker run --read-only --tmpfs /run/audit:uid=10001,mode=0755 --cap-drop=ALL \
+#     -v auditd-log:/var/log/audit -p 6000:6000 auditd-py
+#
+# With podman or buildah the build needs --format=docker: images of OCI's format have no HEALTHCHECK.
 #
 # The host's own audit daemon: as root, with the kernel's audit. No other daemon may run.
-#   docker run --user 0 --pid=host --net=host --cap-drop ALL \
-#     --cap-add AUDIT_CONTROL --cap-add AUDIT_WRITE   the kernel's records and the daemon's place
-#     --cap-add SYS_NICE --cap-add SYS_RESOURCE       priority_boost, protection from the OOM killer
-#     --cap-add NET_ADMIN                             receive_buffer above net.core.rmem_max
-#     --cap-add CHOWN --cap-add DAC_OVERRIDE          a log with log_group
+#
+#   docker run --read-only --tmpfs /run/audit:uid=0,mode=0755 --user=0:0 --pid=host --net=host \
+#     --cap-drop=ALL --cap-add=AUDIT_CONTROL --cap-add=AUDIT_WRITE \
+#     --cap-add=SYS_NICE --cap-add=SYS_RESOURCE --cap-add=NET_ADMIN \
+#     --cap-add=CHOWN --cap-add=DAC_OVERRIDE \
 #     -v /var/log/audit:/var/log/audit -v /etc/auditd_py:/etc/auditd_py:ro auditd-py
+#
+#   AUDIT_CONTROL, AUDIT_WRITE   the kernel's records and the daemon's place
+#   SYS_NICE, SYS_RESOURCE       priority_boost, protection from the OOM killer
+#   NET_ADMIN                    receive_buffer above net.core.rmem_max
+#   CHOWN, DAC_OVERRIDE          a log with log_group
 ARG BASE=debian:12-slim
 FROM ${BASE}
 COPY build/auditd-py_*.deb /tmp/

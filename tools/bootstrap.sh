@@ -61,7 +61,9 @@ if [ "$purpose" = test ]; then
     command -v systemd-analyze >/dev/null 2>&1 || need systemd
     command -v fish >/dev/null 2>&1 || need fish
     command -v zsh >/dev/null 2>&1 || need zsh
+    # the image is built and run
     command -v buildah >/dev/null 2>&1 || need buildah
+    command -v runc >/dev/null 2>&1 || [ -x /usr/sbin/runc ] || need runc
     [ -e /usr/share/bash-completion/bash_completion ] || need bash-completion
 fi
 if [ "$purpose" = vm ]; then
