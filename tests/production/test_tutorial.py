@@ -1,0 +1,49 @@
+"""The tutorial's commands, run as they are shown, where the package is installed."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.production.debian import ENVIRONMENT, ROOT, Debian
+from tests.programs import wait_for
+from tests.shown import prints, shown
+
+if TYPE_CHECKING:
+    from auditd_py.netlink.control import Control
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
+
+PAGE = ROOT / "docs" / "tutorial.md"
+
+
+def test_the_tutorial_prints_what_it_shows(installed: Debian, audit: Control):
+    installed.apt("update")
+    installed.apt("install", "dma", "openssl")
+    (installed.root / "etc/hosts").write_text("127.0.0.1 localhost\n")
+    installed.run(
+        "touch", "-a", "/etc/shadow", "/usr/bin/id"
+    )  # the overlay copies them now, not later
+    installed.run("auditd")
+    try:
+        for block in shown(PAGE):
+            assert not block.reason
+            done = subprocess.run(
+                ["chroot", installed.root, "bash", "-ec", block.commands], env=ENVIRONMENT,
+                cwd="/", capture_output=True, text=True, timeout=60, check=False,
+            )  # fmt: skip
+            where = f"tutorial.md:{block.line}:\n{done.stdout}{done.stderr}"
+            if done.returncode or not prints(block.output or "…\n", done.stdout):
+                pytest.fail(where)
+        mail = (installed.root / "var/mail/root").read_text()
+        assert "Audit Disk Space Alert" in mail
+    finally:
+        for name in ("audit-collector", "audit"):
+            pid_file = installed.root / "run" / name / "auditd.pid"
+            if pid_file.exists():
+                pid = pid_file.read_text().strip()
+                subprocess.run(["kill", pid], check=False)
+                wait_for(lambda p=pid: not (ROOT.parent / "/proc" / p).exists(), "it ends")
+    assert audit.status().pid == 0
