@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
 
 PAGE = ROOT / "docs" / "tutorial.md"
+
+
+def is_gone(pid: str) -> bool:
+    return not Path("/proc", pid).exists()
 
 
 def test_the_tutorial_prints_what_it_shows(installed: Debian, audit: Control):
@@ -45,5 +51,5 @@ def test_the_tutorial_prints_what_it_shows(installed: Debian, audit: Control):
             if pid_file.exists():
                 pid = pid_file.read_text().strip()
                 subprocess.run(["kill", pid], check=False)
-                wait_for(lambda p=pid: not (ROOT.parent / "/proc" / p).exists(), "it ends")
+                wait_for(partial(is_gone, pid), "it ends")
     assert audit.status().pid == 0
