@@ -63,22 +63,30 @@ def debian_path(tree: Debian, place: Path) -> Path:
     return path
 
 
-def in_foreground(tree: Debian, command: str, environment: dict[str, str]) -> str:
-    """Run the daemon until it is ready, then press Ctrl-C; return what it says."""
-    process = subprocess.Popen(
-        ["chroot", tree.root, "bash", "-c", f"cd {SOURCE} && {command}"], env=environment, cwd="/",
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    said = ""
-    for line in process.stdout:
-        said += line
-        if "audit daemon is ready" in line or line.startswith("type="):
-            break
-    os.killpg(process.pid, signal.SIGINT)
-    said += process.stdout.read()
-    process.wait(timeout=60)
-    return said
+def in_foreground(tree: Debian, command: str, environment: dict[str, str], audit: Control) -> str:
+    """Run the daemon until a record is written, then press Ctrl-C; return what it says."""
+    log, output = tree.root / "var/log/audit/audit.log", tree.root / "said"
+    observed = "--observe" in command
+    before = log.stat().st_size if log.exists() else 0
+    with output.open("w") as target:
+        process = subprocess.Popen(
+            ["chroot", tree.root, "bash", "-c", f"cd {SOURCE} && exec {command}"], env=environment,
+            cwd="/", stdout=target, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+
+    def written() -> bool:
+        assert process.poll() is None, output.read_text()
+        if observed:
+            audit.user_message(b"op=seen")
+            return "op=seen" in output.read_text()
+        return log.exists() and log.stat().st_size > before
+
+    try:
+        wait_for(written, "a record", limit_s=240)
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(timeout=60)
+    return output.read_text()
 
 
 def test_the_commands_lead_from_a_clean_debian_to_an_installed_package(
@@ -95,7 +103,7 @@ def test_the_commands_lead_from_a_clean_debian_to_an_installed_package(
             command = line.partition("#")[0].strip()
             ran.append(command)
             if RUNNING.match(command):
-                said = in_foreground(debian, command, environment)
+                said = in_foreground(debian, command, environment, audit)
                 wait_for(lambda: audit.status().pid == 0, "it has ended")
                 assert "settings: " in said, said
                 continue
