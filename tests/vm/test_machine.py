@@ -136,6 +136,37 @@ def test_a_host_from_boot_to_reboot(machine):
     assert "-k watched" in one.run("auditctl -l")
 
 
+def test_a_new_version_takes_over_under_systemd_and_locked_rules_stay(machine):
+    one = machine()
+    one.boot()
+    show = "systemctl --no-pager show auditd-py -P MainPID -P ActiveState -P NRestarts -P ActiveEnterTimestampMonotonic"
+    before = one.run(show)
+    one.run(
+        "(while :; do echo x >> /etc/watched; sleep 0.05; done) >/dev/null 2>&1 & echo $! > /tmp/load"
+    )
+    for _ in range(2):
+        one.run("auditd --reexec")
+        assert one.run(show) == before
+    assert one.run("grep -c 'op=reexec.*res=success' /var/log/audit/audit.log").strip() == "2"
+    # systemd hears of the watchdog from the new version too
+    beat = "$(systemctl --no-pager show auditd-py -P WatchdogTimestampMonotonic)"
+    one.run(f"old={beat}; while [ {beat} = $old ]; do sleep 0.5; done")
+    assert one.run(show) == before
+    one.run("kill $(cat /tmp/load)")
+    first, _, missing = map(int, one.python(SERIALS).split())
+    assert (first, missing) == (1, 0)
+
+    one.run("auditctl -e 2")
+    assert re.search(r"^enabled 2$", one.run("auditctl -s"), re.MULTILINE)
+    for command in ("auditctl -D", "auditctl -w /etc/passwd -p wa", "auditctl -e 0"):
+        assert "The audit system is in immutable mode" in one.run(command, status=None)
+    assert "-w /etc/watched -p wa -k watched" in one.run("auditctl -l")
+    one.run("auditctl --signal stop")
+    one.run("while systemctl -q is-active auditd-py; do sleep 0.1; done")
+    one.run("systemctl start auditd-py")  # a daemon is admitted all the same
+    assert one.run("systemctl is-active auditd-py").strip() == "active"
+
+
 def test_after_a_power_cut_all_that_was_acknowledged_is_there(machine, port):  # noqa: F811
     one = machine(ports=[(port, 60)])
     one.boot()
