@@ -85,6 +85,9 @@ class Metrics:
         yield "log_archives_removed", "Rotated logs removed.", written.removed
         yield "log_archives_compressed", "Rotated logs compressed.", compressor.done
         yield "log_compression_failures", "Compressions that failed.", compressor.failed
+        keeper = daemon.keeper
+        yield "log_indexing_failures", "Runs that could not index.", keeper.indexer.failed
+        yield "log_archiving_failures", "Runs that could not archive.", keeper.archiver.failed
         unqueued = daemon.dispatcher.unqueued
         yield "unqueued_records", "Records not queued for plugins: suspended.", unqueued
         yield "clients_accepted", "Connections of other hosts accepted.", collector.total

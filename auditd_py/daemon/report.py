@@ -136,6 +136,8 @@ class Reporter:
                 "rotated logs removed": counters.removed,
                 "rotated logs compressed": daemon.keeper.compressor.done,
                 "compressions failed": daemon.keeper.compressor.failed,
+                "indexings failed": daemon.keeper.indexer.failed,
+                "archivings failed": daemon.keeper.archiver.failed,
                 "records not given to plugins": daemon.dispatcher.dropped
                 + daemon.dispatcher.unqueued,
                 **_plugin_rows(daemon.dispatcher),
