@@ -15,6 +15,7 @@ from auditd_py.archive.known import Known
 from auditd_py.archive.parts import Parts, folder_of
 from auditd_py.archive.place import ArchiveError
 from auditd_py.archive.rows import Rows, lines_of
+from auditd_py.record.memory import collecting_rarely
 from auditd_py.report.blocks import blocks
 from auditd_py.search import reader
 
@@ -43,7 +44,7 @@ def archive(
 ) -> Written:
     """Write what an archive does not have yet of some logs, in one commit. Raises ArchiveError."""
     try:
-        with place.lock():
+        with place.lock(), collecting_rarely():
             state = load(place)
             recover(place, state)
             return _Run(place, state, timeout_s, on_problem).write(files)

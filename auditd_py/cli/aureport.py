@@ -19,6 +19,7 @@ from auditd_py.record.escape import Escape
 from auditd_py.record.event import EOE_TIMEOUT_S
 from auditd_py.record.interpret import Names
 from auditd_py.record.local_names import local_names
+from auditd_py.record.memory import collecting_rarely
 from auditd_py.report import text
 from auditd_py.report.definitions import REPORTS, TOTALS_WITHOUT, Report, Summary
 from auditd_py.report.filters import Filter, without_types
@@ -140,7 +141,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return DONE
         one = Run(request, output.write)
         try:
-            status = one.run()
+            with collecting_rarely():
+                status = one.run()
         finally:
             one.close()
         output.flush()
