@@ -64,9 +64,9 @@ def _library(place: Path, shown: str) -> None:
         old.unlink()
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
     stamp = WHEELS / ".complete"
-    settings = ROOT / "pyproject.toml"
+    settings = max(ROOT / "pyproject.toml", Path(__file__), key=lambda path: path.stat().st_mtime)
     if not stamp.exists() or stamp.stat().st_mtime < settings.stat().st_mtime:
-        subprocess.run([*pip, "wheel", "-w", WHEELS, ROOT], check=True)
+        subprocess.run([*pip, "wheel", "-w", WHEELS, f"{ROOT}[zstd]"], check=True)
         stamp.touch()
     else:
         subprocess.run(

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from auditd_py.config.migrate import migrate
 
     try:
-        files = _read(source)
+        files, left = _read(source)
         made = migrate(
             files, options.sbin or _sbin(), back=options.back, builtin=_has_builtin(target)
         )
@@ -69,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"auditd-py migrate: {error.filename}: {error.strerror}", file=sys.stderr)
         return FAILED
     _tell(made, pending, target, dry_run=options.dry_run)
+    for path in left:
+        print(f"left     {path}: is no file of settings or rules")
     return LOSSES if made.losses else DONE
 
 
@@ -84,9 +86,12 @@ def _has_builtin(folder: str) -> bool:
     return os.path.exists(path) and b"builtin_af_unix" in _read_file(path)
 
 
-def _read(folder: str) -> dict[str, bytes]:
-    """Return the settings and rules of a folder by relative path; raises MigrateError, OSError."""
-    found = {}
+def _read(folder: str) -> tuple[dict[str, bytes], list[str]]:
+    """Return the settings and rules of a folder by relative path, and the paths of what else is there.
+
+    Raises MigrateError, OSError.
+    """
+    found, left = {}, []
     for below, endings in _FOLDERS.items():
         place = os.path.join(folder, below) if below else folder
         try:
@@ -96,14 +101,14 @@ def _read(folder: str) -> dict[str, bytes]:
                 raise MigrateError(f"{folder} does not exist: nothing to take over") from None
             continue
         for name in names:
-            if name.startswith(".") or not name.endswith(endings):
-                continue
-            path = os.path.join(place, name)
-            if not os.path.isdir(path):
-                found[os.path.join(below, name)] = _read_file(path)
+            path, relative = os.path.join(place, name), os.path.join(below, name)
+            if not name.startswith(".") and name.endswith(endings) and not os.path.isdir(path):
+                found[relative] = _read_file(path)
+            elif relative not in _FOLDERS:
+                left.append(path)
     if not found:
         raise MigrateError(f"{folder} has no settings: nothing to take over")
-    return found
+    return found, left
 
 
 def _read_file(path: str) -> bytes:

@@ -87,3 +87,16 @@ def test_a_folder_without_settings_is_refused(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     assert run(tmp_path / "empty", tmp_path / "new") == migrate.FAILED
     assert run(tmp_path / "none", tmp_path / "new") == migrate.FAILED
+
+
+def test_what_is_not_copied_is_told(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (source / "keys").mkdir()
+    (source / "notes.txt").write_text("")
+    assert migrate.main(["--from", str(source), "--to", str(tmp_path / "new"), "--dry-run"]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("left")]
+    assert said == [
+        f"left     {source}/{name}: is no file of settings or rules"
+        for name in ("keys", "notes.txt")
+    ]

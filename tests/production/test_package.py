@@ -34,6 +34,9 @@ def test_all_commands_run_on_a_clean_debian(installed: Debian):
     assert installed.run("/sbin/auditctl", "-v").stdout.startswith("auditctl")
     assert installed.run("ausyscall", "x86_64", "openat", "--exact").stdout == "257\n"
     assert "no errors" in installed.run("auditd", "--check-config").stdout
+    conf = installed.root / "tmp" / "auditd.conf"
+    conf.write_text("log_file = /var/log/audit/audit.log\ncompress_logs = zstd\n")
+    assert "no errors" in installed.run("auditd", "--check-config", "-c", "/tmp").stdout
     assert installed.run("auditctl", "--check", "/etc/auditd_py/rules.d").returncode == 0
     assert installed.run("dpkg", "--verify", "auditd-py").stdout == ""
     assert "migrate" in installed.run("auditd-py", "--help").stdout
