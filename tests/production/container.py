@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+HOST_NAMESPACES = {"pid", "network"}  # --pid=host --net=host
 BASE = "localhost/debian:12"
 NAME = "auditd-py"
 
@@ -68,6 +69,9 @@ class Container:
         volumes: dict[str, Path],
         *,
         command: Sequence[str] = (),
+        user: str = "",
+        capabilities: Sequence[str] = (),
+        host_namespaces: bool = False,
     ) -> None:
         self.name = f"{NAME}-{folder.name}"
         self._state = folder / "state"
@@ -75,12 +79,15 @@ class Container:
         subprocess.run(["runc", "spec"], cwd=folder, check=True, timeout=30)
         file = folder / "config.json"
         spec = json.loads(file.read_text())
-        uid, gid = map(int, store.config["User"].split(":"))
+        uid, gid = map(int, (user or store.config["User"]).split(":"))
         spec["root"] = {"path": str(store.root()), "readonly": True}
         spec["process"].update(
             terminal=False, user={"uid": uid, "gid": gid}, args=[*command] or store.config["Cmd"],
             env=store.config["Env"], noNewPrivileges=False,
-            capabilities={},
+            capabilities={
+                kind: [f"CAP_{name}" for name in capabilities]
+                for kind in ("bounding", "effective", "permitted")
+            },
         )  # fmt: skip
         tmpfs = {"destination": "/run/audit", "type": "tmpfs", "source": "tmpfs"}
         spec["mounts"].append({**tmpfs, "options": [f"uid={uid}", "mode=0755"]})
@@ -93,6 +100,10 @@ class Container:
             }
             for place, source in volumes.items()
         ]
+        if host_namespaces:
+            spec["linux"]["namespaces"] = [
+                one for one in spec["linux"]["namespaces"] if one["type"] not in HOST_NAMESPACES
+            ]
         file.write_text(json.dumps(spec))
         self.messages = folder / "messages"
         with self.messages.open("wb") as messages:

@@ -1,4 +1,4 @@
-"""The container: an unprivileged collector."""
+"""The container: an unprivileged collector, and the host's own daemon."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ import pytest
 
 from tests.daemon.test_collector import text
 from tests.production.container import Container, Store, documented_command
-from tests.programs import parse_log, wait_for
+from tests.programs import GETPGID, Actor, parse_log, settings_text, syscall_rule, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from auditd_py.netlink.control import Control
     from tests.programs import Peers
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
 
-COLLECTOR = "# The collector:"
+PID = 0
+SYS_RESOURCE = 24  # linux/capability.h
+COLLECTOR, LOCAL = "The collector:", "The host's own audit daemon:"
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +87,49 @@ def test_the_collector_takes_records_and_tells_its_health(
     without = container({"/var/log/audit": log_dir}, command=healthy)
     assert without.process.wait(30) == 1
     assert "auditd:" in without.messages.read_text()
+
+
+@pytest.mark.kernel
+def test_the_hosts_daemon_runs_with_the_documented_capabilities(
+    audit: Control, container: Callable[..., Container], log_dir: Path, tmp_path: Path
+):
+    words = documented_command(LOCAL)
+    assert {"--cap-drop=ALL", "--pid=host", "--net=host", "--user=0:0"} <= set(words)
+    capabilities = [w.partition("=")[2] for w in words if w.startswith("--cap-add=")]
+    assert "AUDIT_CONTROL" in capabilities
+    if not held(SYS_RESOURCE):  # only protects it from the OOM killer
+        capabilities.remove("SYS_RESOURCE")
+    conf = tmp_path / "conf"
+    conf.mkdir()
+    (conf / "auditd.conf").write_text(
+        settings_text(
+            {"log_group": "adm", "priority_boost": 4, "receive_buffer": 16,
+             "space_left": 2, "admin_space_left": 1, "name_format": "none"}
+        )
+    )  # fmt: skip
+    log = log_dir / "audit.log"
+    one = container(
+        {"/var/log/audit": log_dir, "/etc/auditd_py": conf},
+        user="0:0", capabilities=capabilities, host_namespaces=True,
+    )  # fmt: skip
+    one.wait_for_text(log, b"type=DAEMON_START")
+    wait_for(lambda: audit.status().pid == one.pid, "it is the kernel's daemon")
+    actor = Actor("for _ in range(100): os.getpgid(0)")
+    audit.add_rule(syscall_rule(GETPGID, (PID, actor.pid), key=b"container"))
+    actor.run()
+    wait_for(lambda: log.read_bytes().count(b'key="container"') >= 100, "its events")
+    assert os.getpriority(os.PRIO_PROCESS, one.pid) == -4
+    assert log.stat().st_mode & 0o777 == 0o640
+    assert one.stop() == 0
+    assert parse_log(log.read_bytes())[-1].type == "DAEMON_END"
+    assert "error" not in one.messages.read_text().lower()
+
+
+def held(capability: int) -> bool:
+    """Say whether this process may give a capability on."""
+    status = Path("/proc/self/status").read_text()
+    bounds = int(status.partition("CapBnd:")[2].split()[0], 16)
+    return bool(bounds >> capability & 1)
 
 
 def received(log: Path) -> list[int]:
