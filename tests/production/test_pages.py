@@ -95,7 +95,8 @@ def test_fish_completes_an_option(completions: Path):
 def test_zsh_takes_each_file(completions: Path):
     files = sorted((completions / "zsh").iterdir())
     pages = {page.name.split(".")[0] for page in MAN.glob("*.8.md")}
-    assert {file.name[1:] for file in files} == pages - {"auditd-py-migrate"}
+    tools = {page for page in pages if page.startswith("auditd-py-")}  # arguments of auditd-py
+    assert {file.name[1:] for file in files} == pages - tools
     for file in files:
         subprocess.run(["zsh", "-n", file], check=True, timeout=20)
     script = f"fpath=({completions}/zsh $fpath); autoload -U compinit; compinit -u -D; echo $_comps[auditctl]"
