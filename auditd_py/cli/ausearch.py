@@ -150,7 +150,7 @@ class Search:
             return self.status()
         files = self.files()
         timeout_s = options.timeout_s or (self.settings.timeout_s if self.settings else 2)
-        whole = options.checkpoint or options.follow or options.stats
+        whole = options.checkpoint or options.follow or options.stats or options.debug
         passes = (
             options.format == "raw" and options.query.everything
             and not (whole or options.just_one or options.sql)
@@ -351,6 +351,8 @@ class Search:
         """Count a line that is no record; show it where it could be what is looked for."""
         self.junk += 1
         if self._selective and not any(needle in line for needle in self._needles):
+            if self.options.debug:
+                self.say(f"passed over: {line.decode('utf-8', 'backslashreplace')}")
             return
         if self.options.stats or self.options.sql:
             return

@@ -1,9 +1,9 @@
 """Reads the columns of events from a log. HOT: 3 to 8 ns a byte (benchmarks/search.py).
 
 Most lines of a log are of system calls, and look alike. Expressions over a whole block take the
-columns out of them, only those that are wanted. A line that looks otherwise, and with it its
-event, is read field by field (search/subject.py). Both ways give the same; a test holds them
-together.
+columns out of them, only those that are wanted; the last part of a line, which many lines share,
+is taken as it is, and read once. A line that looks otherwise, and with it its event, is read
+field by field (search/subject.py). Both ways give the same; a test holds them together.
 """
 
 from __future__ import annotations
@@ -33,32 +33,35 @@ if TYPE_CHECKING:
 ALL: Final = frozenset(NAMES)
 _own_label = re.compile(rb" subj=([^ \x1d]+)").search
 _MOST_KNOWN: Final = 100_000  # values remembered of one column
+_MOST_PARTS: Final = 20_000  # last parts of lines remembered
 
 _TEXT: Final = rb"\"[^\"\n]*\"|[0-9A-F]+|\(null\)"
 # the fields of a SYSCALL record in the kernel's order: column, and what they look like; `<`
-# begins what is taken if the column is wanted
+# begins what is taken if the column is wanted. First those that differ from line to line
 _CALL_FIELDS: Final = (
     ("arch", rb" arch=<[0-9a-f]{1,8})"),
     ("syscall", rb" syscall=<\d{1,9})(?: per=[0-9a-f]+)?"),
     ("success", rb"(?: success=<yes|no) exit=-?\d+)?"),
     ("", rb" a0=[0-9a-f]+ a1=[0-9a-f]+ a2=[0-9a-f]+ a3=[0-9a-f]+ items=\d+ ppid=\d+"),
     ("pid", rb" pid=<\d{1,10})"),
+)
+_TAIL_FIELDS: Final = (
     ("auid", rb" auid=<\d{1,10})"),
     ("", rb" uid=\d+ gid=\d+ euid=\d+ suid=\d+ fsuid=\d+ egid=\d+ sgid=\d+ fsgid=\d+"),
     ("terminal", rb" tty=<[^ \n\x1d]+)"),
     ("session", rb" ses=<\d{1,10})"),
     ("comm", rb" comm=<" + _TEXT + rb")"),
     ("exe", rb" exe=<" + _TEXT + rb")"),
-    ("keys", rb"(?: subj=[^ \n\x1d]+)? key=<" + _TEXT + rb")(?=[\x1d\n])"),
+    ("keys", rb"(?: subj=[^ \n\x1d]+)? key=<" + _TEXT + rb")(?=\x1d|\Z)"),
     ("auid_name", rb"(?:\x1d(?:[^ \n]+ )*?AUID=<\"[^\"\n]*\"|[0-9A-F]+))?"),
 )
-_CALL_COLUMNS: Final = frozenset(name for name, _ in _CALL_FIELDS if name)
+_CALL_COLUMNS: Final = frozenset(name for name, _ in (*_CALL_FIELDS, *_TAIL_FIELDS) if name)
 _HEAD: Final = rb" msg=audit\(<[^)\n]*)\):"
 _STRICT_HEAD: Final = rb" msg=audit\(<\d{10}\.\d{3}:\d{1,18})\):"
-_PATH_FIELDS: Final = (
+_path_fields = re.compile(
     rb" item=\d+ name=(" + _TEXT + rb") (?:inode=\d+ dev=[^ \n]+ mode=\d+ ouid=\d+ ogid=\d+ "
-    rb"rdev=[^ \n]+ )?nametype=([A-Z]+)(?= cap_|[\x1d\n])"
-)
+    rb"rdev=[^ \n]+ )?nametype=([A-Z]+)(?= cap_|\x1d|\Z)"
+).match
 # records that have nothing for any column
 _SILENT: Final = (b"CWD", b"PROCTITLE", b"EXECVE", b"EOE", b"BPRM_FCAPS", b"CAPSET", b"MMAP",
                   b"FD_PAIR", b"OBJ_PID")  # fmt: skip
@@ -91,12 +94,16 @@ class Scanner:
         self._with_nodes = _expressions(wanted, nodes=True)
         self._without_nodes = _expressions(wanted, nodes=False)
         self._readers = {name: _Reader(read) for name, read in _READ.items()}
+        self._tail_columns = [name for name, _ in _TAIL_FIELDS if name in wanted]
+        self._tail = re.compile(_fields(_TAIL_FIELDS, wanted)).match
+        self._tails = _Reader(self._read_tail, _MOST_PARTS)
+        self._paths = _Reader(self._read_path, _MOST_PARTS)
 
     def columns(self, block: bytes) -> Columns:
         """Return the events of a block (see blocks.py), in the order in which they were over."""
         look = self._with_nodes if b"\nnode=" in block else self._without_nodes
-        calls = look.calls.findall(block) if look.calls else []
-        paths = look.paths.findall(block) if look.paths else []
+        calls = _readable(look.calls.findall(block), self._tails) if look.calls else []
+        paths = _readable(look.paths.findall(block), self._paths) if look.paths else []
         call_keys = list(map(look.key, calls))
         path_keys = list(map(look.key, paths))
         records = self._odd(look, block)
@@ -150,10 +157,16 @@ class Scanner:
         """Return the columns of what was read with expressions."""
         found = Columns()
         raw = dict(zip(look.call_columns, zip(*calls, strict=True), strict=False))
+        read: dict[str, Iterable[Any]] = {
+            name: map(self._readers[name].__getitem__, raw[name])
+            for name in raw.keys() & self._readers.keys()
+        }
+        if raw:
+            tails = zip(*map(self._tails.__getitem__, raw["tail"]), strict=True)
+            read.update(zip(self._tail_columns, tails, strict=True))
         files: dict[Key, list[tuple[bytes, bytes]]] = {}
-        decode = self._readers["exe"].__getitem__
         for path in paths:
-            files.setdefault(look.key(path), []).append((decode(path[-2]), path[-1]))
+            files.setdefault(look.key(path), []).append(self._paths[path[-1]])
         keys: list[Key] = list(map(look.key, calls))
         if files:
             found.files = [tuple(files.pop(key, ())) for key in keys]
@@ -168,13 +181,25 @@ class Scanner:
         rest = len(keys) - len(calls)
         for name in self._wanted - {"node", "stamp", "files" if files or found.files else ""}:
             nothing = _NOTHING.get(name)
-            if name in raw:
-                column = list(map(self._readers[name].__getitem__, raw[name]))
-                column += [nothing] * rest
+            if name in read:
+                column = [*read[name], *[nothing] * rest]
             else:
                 column = [_OF_CALL.get(name, nothing)] * len(calls) + [nothing] * rest
             setattr(found, name, column)
         return found
+
+    def _read_tail(self, tail: bytes) -> tuple[Any, ...] | None:
+        """Return the columns of a call's last fields; None if they look otherwise."""
+        found = self._tail(tail)
+        if not found:
+            return None
+        texts = zip(self._tail_columns, found.groups(b""), strict=True)
+        return tuple(self._readers[name][text] for name, text in texts)
+
+    def _read_path(self, text: bytes) -> tuple[bytes, bytes] | None:
+        """Return a file's name and what it was in the call; None if it is said otherwise."""
+        found = _path_fields(text)
+        return (self._readers["exe"][found[1]], found[2]) if found else None
 
     def _add(self, found: Columns, records: list[Record]) -> None:
         """Add an event that was read field by field."""
@@ -245,27 +270,26 @@ def _expressions(wanted: frozenset[str], *, nodes: bool) -> _Expressions:
     head, strict = (part.replace(b"<", b"(") for part in (_HEAD, _STRICT_HEAD))
     silent = list(_SILENT)
     columns = [name for name, _ in _CALL_FIELDS if name in wanted]
-    fields = b"".join(
-        part.replace(b"<", b"(" if name in wanted else b"(?:") for name, part in _CALL_FIELDS
-    )
     calls = paths = None
-    if columns or "type" in wanted or "types" in wanted:
-        calls = re.compile(node + b"type=SYSCALL" + strict + fields + b"()")
+    if wanted & (_CALL_COLUMNS | {"type", "types"}):
+        fields = _fields(_CALL_FIELDS, wanted) + rb"( auid=[^\n]*)"
+        calls = re.compile(node + b"type=SYSCALL" + strict + fields)
     silent.append(b"SYSCALL")
     if "files" in wanted:
-        paths = re.compile(node + b"type=PATH" + strict + _PATH_FIELDS)
+        paths = re.compile(node + b"type=PATH" + strict + rb"( item=[^\n]*)")
     silent.append(b"PATH")
     if not wanted & {"files", "host"}:
         silent.append(b"SOCKADDR")
     no_node = b"(?:node=[^ \n]+ )?" if nodes else b""
     no_detail = b"(?!" + no_node + b"type=(?:" + b"|".join(silent) + rb") msg=audit\()"
-    alone = [name for name in silent if name not in {b"SYSCALL", b"EOE"}]  # a lone EOE is no event
+    # a lone EOE is no event, and what `paths` finds needs no second look
+    alone = [n for n in silent if n not in {b"SYSCALL", b"EOE", b"PATH" if paths else b""}]
     end = rb"[^\n]*"
     return _Expressions(
         nodes,
         itemgetter(0, 1) if nodes else itemgetter(0),
         calls,
-        [*(["node"] if nodes else []), "stamp", *columns],
+        [*(["node"] if nodes else []), "stamp", *columns, "tail"],
         paths,
         re.compile(rb"\n" + no_detail + node[2:] + rb"[^\n]*?audit\(([^)\n]*)\)" + end),
         re.compile(node + rb"[^\n]*?audit\(([^)\n]*)\)" + end),
@@ -275,6 +299,17 @@ def _expressions(wanted: frozenset[str], *, nodes: bool) -> _Expressions:
         re.compile(node + b"type=(?:" + b"|".join(alone) + b")" + head),
         bool(wanted & {"type", "types"}),
     )
+
+
+def _fields(fields: Iterable[tuple[str, bytes]], wanted: frozenset[str]) -> bytes:
+    """Return the expression for fields of a call's record, with groups for what is wanted."""
+    return b"".join(part.replace(b"<", b"(" if name in wanted else b"(?:") for name, part in fields)
+
+
+def _readable(found: list[tuple[bytes, ...]], reader: _Reader) -> list[tuple[bytes, ...]]:
+    """Return those lines of which the last part is as expected."""
+    unread = {part for part in {one[-1] for one in found} if reader[part] is None}
+    return [one for one in found if one[-1] not in unread] if unread else found
 
 
 def _not_alike(
@@ -300,14 +335,15 @@ def _repeated(keys: list[Any]) -> set[Any]:
 
 
 class _Reader(dict[Any, Any]):
-    """What values of a column stand for, each read once."""
+    """What values of a column, or parts of lines, stand for, each read once."""
 
-    def __init__(self, read: Callable[[bytes], Any]) -> None:
+    def __init__(self, read: Callable[[bytes], Any], most: int = _MOST_KNOWN) -> None:
         super().__init__()
         self._read = read
+        self._most = most
 
     def __missing__(self, value: bytes) -> Value:
-        if len(self) > _MOST_KNOWN:
+        if len(self) > self._most:
             self.clear()
         found = self[value] = self._read(value)
         return found

@@ -66,7 +66,7 @@ class Block:
     `first` is where each of the needles is found first, -1 if it is not.
     """
 
-    __slots__ = ("_index", "_latest", "data", "end", "find", "first", "start")
+    __slots__ = ("_index", "_latest", "_seconds", "data", "end", "find", "first", "start")
 
     def __init__(
         self, data: bytes | mmap, start: int, end: int, needles: Sequence[bytes], find: Find
@@ -78,6 +78,7 @@ class Block:
         self.first = [(needle, find(needle, start, end)) for needle in needles]
         self._index: dict[Key, list[tuple[int, int]]] | None = None
         self._latest: int | None = None
+        self._seconds: dict[bytes, int] = {}  # where each that was asked for is found first
 
     @property
     def size(self) -> int:
@@ -124,7 +125,12 @@ class Block:
         found: list[tuple[int, int]] = []
         data, end, token = self.data, self.end, key[1]
         find = self.find
-        place = find(token, self.start, end)
+        second = token[: token.index(b".") + 1]
+        place = self._seconds.get(second)
+        if place is None:
+            place = self._seconds[second] = find(second, self.start, end)
+        if place >= 0:
+            place = find(token, place, end)
         while place >= 0:
             start = self.line(place)
             stop = data.find(b"\n", place, end) + 1

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import os
+import pty
 import re
 import shlex
 import subprocess
@@ -130,6 +131,30 @@ def test_a_line_that_is_no_record_is_shown_and_counted(tmp_path):
     assert done.stderr == b"1 lines are no records\n"
     done = ausearch("-k", "x", "-if", "log", folder=tmp_path)
     assert (done.stdout, done.stderr) == (b"", b"1 lines are no records\n<no matches>\n")
+    done = ausearch("-k", "x", "--debug", "-if", "log", folder=tmp_path)
+    assert done.stderr.startswith(b"passed over: rubbish here\n")
+
+
+def test_a_long_search_shows_on_a_terminal_how_far_it_is(logs):
+    # no second is waited for here, nor between two looks
+    code = (
+        "import sys; from auditd_py.cli import ausearch, terminal;"
+        "terminal._FIRST_S = terminal._EVERY_S = 0; sys.exit(ausearch.main(sys.argv[1:]))"
+    )
+    master, slave = pty.openpty()
+    try:
+        subprocess.run(
+            [sys.executable, "-c", code, "-k", "nothing has it", "-if", "alpha-raw.log"],
+            cwd=logs, env={**os.environ, "PYTHONPATH": str(DATA.parent.parent)},
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=slave, timeout=60,
+        )  # fmt: skip
+        shown = os.read(master, 65536).decode()
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert re.match(r"\r\[[#.]{30}\] +\d+% of \d+ MB, \d+ s left \x1b\[K", shown), shown
+    assert "[" + "#" * 30 + "] 100% of" in shown
+    assert shown.endswith("\r\x1b[K<no matches>\r\n")
 
 
 def test_times_are_iso_8601_if_wanted(logs):
