@@ -2,7 +2,8 @@
 
 A commit names the files that came and those that went with it. So several files come or go at one
 moment, and what a killed program left behind is never read. Names are given after the commit: a file
-that is named there may still be under its hidden name.
+that is named there may still be under its hidden name. What is not needed any more is removed when
+nobody reads.
 """
 
 from __future__ import annotations
@@ -104,21 +105,29 @@ def commit(place: Place, state: State, change: Commit) -> None:
     """Make a change, and bring names up to date. Raises ArchiveError if another was faster."""
     data: dict[str, Any] = {"version": VERSION, **asdict(change)}
     number = state.number + 1
-    name = f"{FOLDER}/{number:012}.json"
-    if not place.create(name, json.dumps(data).encode()):
+    if not place.create(f"{FOLDER}/{number:012}.json", json.dumps(data).encode()):
         raise ArchiveError(f"{place.root}: another program has written to it")
     _apply(state, data)
     state.number = number
-    for file in change.add:
-        place.publish(file.name)
-    for rest in change.rests.values():
-        place.publish(rest)
-    for gone in change.remove:
-        place.remove(gone)
+    made = [*(file.name for file in change.add), *change.rests.values()]
+    for name in made:
+        place.publish(name)
+    with place.unread() as alone:
+        if not alone:  # the next run does it
+            return
+        for name in made:
+            place.settle(name)
+        for gone in change.remove:
+            place.remove(gone)
 
 
 def recover(place: Place, state: State) -> None:
     """Finish what a killed program has committed, and remove what it had not. For writers."""
+    with place.unread() as alone:
+        _recover(place, state, alone=alone)
+
+
+def _recover(place: Place, state: State, *, alone: bool) -> None:
     committed = state.files.keys() | set(state.rests.values())
     for name in place.names():
         folder, base = os.path.split(name)
@@ -131,11 +140,12 @@ def recover(place: Place, state: State) -> None:
         shown = os.path.join(folder, base.removeprefix(HIDDEN))
         if base.startswith(HIDDEN) and shown in committed:
             place.publish(shown)
-        elif (
-            base.startswith(HIDDEN)
-            or shown in state.gone
-            or (is_own(base) and shown not in committed)
-        ):
+            if alone:
+                place.settle(shown)
+        elif shown in state.gone:
+            if alone:
+                place.remove(shown)
+        elif base.startswith(HIDDEN) or (is_own(base) and shown not in committed):
             place.remove(shown)
 
 

@@ -70,9 +70,14 @@ def update(place: Place) -> None:
 
 def _update(place: Place) -> None:
     wanted = {path_of(place.root, name): name for name in load(place).files}
-    for folder, _, files in os.walk(os.path.join(place.root, FOLDER)):
-        for file in files:
-            if (path := os.path.join(folder, file)) not in wanted:
+    found = [
+        os.path.join(folder, file)
+        for folder, _, files in os.walk(os.path.join(place.root, FOLDER))
+        for file in files
+    ]
+    if stale := [path for path in found if path not in wanted]:
+        with place.unread() as alone:
+            for path in stale if alone else ():
                 os.unlink(path)
     for path, name in wanted.items():
         if not os.path.exists(path):

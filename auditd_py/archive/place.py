@@ -1,7 +1,7 @@
 """Where an archive is: a folder, or a bucket of S3. Files appear whole or not at all.
 
-In a folder a file is written under a hidden name, forced to disk and renamed. S3 shows an object
-only when all of it is there.
+In a folder a file is written under a hidden name, forced to disk and then given its own. S3 shows
+an object only when all of it is there.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import pyarrow as pa
@@ -23,6 +24,9 @@ S3: Final = "s3://"
 HIDDEN: Final = "."  # names of unfinished files begin with it
 
 _LOCK: Final = ".lock"
+_READERS: Final = ".readers"
+_PATIENCE_S: Final = 2.0  # that a writer waits for readers
+_LOOK_S: Final = 0.05
 _MODE: Final = 0o640
 _FOLDER_MODE: Final = 0o750
 
@@ -43,6 +47,12 @@ class Place(Protocol):
     def lock(self) -> Any:  # noqa: ANN401  a context
         """Keep other writers out, as long as the context lasts. Raises ArchiveError."""
 
+    def reading(self) -> Any:  # noqa: ANN401  a context
+        """Keep files and their names as they are, as long as the context lasts."""
+
+    def unread(self) -> Any:  # noqa: ANN401  a context
+        """Wait until nobody reads; the context says whether it came to that, and lasts so long."""
+
     def names(self, folder: str = "") -> list[str]:
         """Return all files below a folder, hidden ones too, sorted."""
 
@@ -60,6 +70,9 @@ class Place(Protocol):
 
     def publish(self, name: str) -> None:
         """Give a finished file its name; nothing happens if it has it already."""
+
+    def settle(self, name: str) -> None:
+        """Take the hidden name from a published file."""
 
     def remove(self, name: str) -> None:
         """Remove a file; nothing happens if it is gone."""
@@ -79,6 +92,7 @@ class Folder:
     def __init__(self, root: str) -> None:
         self.root = root
         self.filesystem = pafs.LocalFileSystem()
+        self._patience_s = _PATIENCE_S
 
     def full(self, name: str) -> str:
         """Return a path."""
@@ -97,6 +111,36 @@ class Folder:
             yield
         except BlockingIOError:
             raise ArchiveError(f"{self.root}: another program writes to it") from None
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Keep files as they are; where nobody has written since there are such locks, nothing."""
+        try:
+            descriptor = os.open(self.full(_READERS), os.O_RDONLY | os.O_NOFOLLOW)
+        except OSError:
+            yield
+            return
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def unread(self) -> Iterator[bool]:
+        """Wait a while for readers; if that was in vain not again."""
+        flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW
+        descriptor = os.open(self.full(_READERS), flags, _MODE)
+        try:
+            begun = time.monotonic()
+            while not (alone := _locked(descriptor)):
+                if time.monotonic() - begun >= self._patience_s:
+                    self._patience_s = 0
+                    break
+                time.sleep(_LOOK_S)
+            yield alone
         finally:
             os.close(descriptor)
 
@@ -151,10 +195,15 @@ class Folder:
         self._force_folder(name)
 
     def publish(self, name: str) -> None:
-        """Rename a file."""
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(self.hidden(name), self.full(name))
+        """Give a file its name beside the hidden one, under which somebody may read it."""
+        with contextlib.suppress(FileExistsError, FileNotFoundError):
+            os.link(self.hidden(name), self.full(name))
             self._force_folder(name)
+
+    def settle(self, name: str) -> None:
+        """Take the hidden name away."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.hidden(name))
 
     def remove(self, name: str) -> None:
         """Remove a file."""
@@ -200,6 +249,12 @@ class Bucket:
         """Do nothing: S3 knows no locks. Only one program may write."""
         return contextlib.nullcontext()
 
+    reading = lock
+
+    def unread(self) -> contextlib.AbstractContextManager[bool]:
+        """Say yes: what is removed is gone for readers too."""
+        return contextlib.nullcontext(True)
+
     def names(self, folder: str = "") -> list[str]:
         """Return all objects below a folder."""
         chosen = pafs.FileSelector(self.full(folder), allow_not_found=True, recursive=True)
@@ -237,10 +292,20 @@ class Bucket:
     def publish(self, name: str) -> None:
         """Do nothing: it is there."""
 
+    settle = publish
+
     def remove(self, name: str) -> None:
         """Remove an object."""
         with contextlib.suppress(FileNotFoundError):
             self.filesystem.delete_file(self.full(name))
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _force(descriptor: int) -> None:

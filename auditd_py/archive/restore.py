@@ -40,6 +40,11 @@ def restore(place: Place, folder: str) -> Iterator[Restored]:
 
     Raises ArchiveError.
     """
+    with place.reading():
+        yield from _restore(place, folder)
+
+
+def _restore(place: Place, folder: str) -> Iterator[Restored]:
     try:
         state = load(place)
         if not state.number:

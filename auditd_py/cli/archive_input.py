@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,13 @@ from auditd_py.archive.engine import DUCKDB, EngineError, Files, engine, is_engi
 from auditd_py.cli.log_input import say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from auditd_py.archive.engine import Engine
     from auditd_py.archive.place import Place
 
 
+@contextlib.contextmanager
 def open_archive(
     destination: str,
     name: str,
@@ -22,10 +26,11 @@ def open_archive(
     *,
     skip_bad: bool,
     whole: bool = False,
-) -> Engine:
-    """Return what answers questions about an archive, as far as nodes and a time go.
+) -> Iterator[Engine]:
+    """Give what answers questions about an archive, as far as nodes and a time go.
 
-    With `whole` about other nodes and times too. Raises EngineError and ArchiveError.
+    With `whole` about other nodes and times too. What is archived or compacted meanwhile is not
+    seen. Raises EngineError and ArchiveError.
     """
     name = name or DUCKDB
     if not is_engine(name):
@@ -41,10 +46,14 @@ def open_archive(
     there = place(destination)
     skip = _left_out if skip_bad else None
     start, end = (None, None) if whole else seconds
-    paths = readable_files(there, () if whole else nodes, start, end, skip)
-    if name != DUCKDB and any(os.path.basename(path).startswith(HIDDEN) for path in paths):
-        raise EngineError(f"{destination}: is not finished: run auditd-py archive on it once more")
-    return engine(name, _files(there, paths, seconds))
+    with there.reading():
+        paths = readable_files(there, () if whole else nodes, start, end, skip)
+        if name != DUCKDB and any(os.path.basename(path).startswith(HIDDEN) for path in paths):
+            raise EngineError(
+                f"{destination}: is not finished: run auditd-py archive on it once more"
+            )
+        with contextlib.closing(engine(name, _files(there, paths, seconds))) as opened:
+            yield opened
 
 
 def _left_out(flaw: str) -> None:

@@ -7,6 +7,7 @@ import stat
 import sys
 import textwrap
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -319,6 +320,7 @@ class Run:
         self._request = request
         self._write = write
         self._engine: Engine | None = None
+        self._opened = ExitStack()
         interpret = request.asks("--interpret") or bool(request.html)
         self.show = Show(local_names() if interpret else Names(), interpret, request.escape)
         self.filter = Filter(
@@ -551,16 +553,15 @@ class Run:
         from auditd_py.cli.archive_input import open_archive
 
         request, chosen = self._request, self.filter
-        self._engine = open_archive(
+        self._engine = self._opened.enter_context(open_archive(
             request.archive, request.engine, chosen.nodes, (chosen.start, chosen.end),
             skip_bad=request.asks("--skip-bad"),
             whole=request.report is None,  # totals tell the range of all
-        )  # fmt: skip
+        ))  # fmt: skip
 
     def close(self) -> None:
         """Let go of what was opened."""
-        if self._engine is not None:
-            self._engine.close()
+        self._opened.close()
 
     @property
     def _for_programs(self) -> bool:

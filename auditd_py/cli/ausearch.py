@@ -193,15 +193,14 @@ class Search:
         from auditd_py.cli.archive_input import open_archive
 
         options, query = self.options, self.options.query
-        engine = open_archive(
+        with open_archive(
             options.archive, options.engine, query.nodes, (query.start, query.end),
             skip_bad=options.skip_bad,
-        )  # fmt: skip
-        try:
-            self.show(Scan(query).matching(candidates(engine, query)))
-        finally:
-            self.output.close()
-            engine.close()
+        ) as engine:  # fmt: skip
+            try:
+                self.show(Scan(query).matching(candidates(engine, query)))
+            finally:
+                self.output.close()
 
     def show(self, events: Iterator[Event]) -> None:
         """Write what was found."""

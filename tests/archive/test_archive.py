@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow.fs import S3FileSystem
 
+from auditd_py.archive import place as archive_place
 from auditd_py.archive.commits import load
 from auditd_py.archive.compaction import compact
 from auditd_py.archive.files import readable_files
@@ -25,7 +27,7 @@ from auditd_py.archive.place import ArchiveError, Folder, Place, place
 from auditd_py.archive.restore import restore
 from auditd_py.archive.schema import METADATA, SCHEMA
 from auditd_py.archive.writer import Written, archive
-from auditd_py.cli import multitool
+from auditd_py.cli import ausearch, multitool
 from auditd_py.search.reader import open_file
 from tests.report.logs import call, path, recorded
 
@@ -173,6 +175,57 @@ def test_small_files_become_one(tmp_path):
     assert [name for name in destination.names() if name.endswith(".parquet")] == [
         file.name for file in load(destination).files.values()
     ]
+
+
+def test_a_compaction_leaves_what_is_read_to_the_next_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive_place, "_PATIENCE_S", 0.0)
+    destination = place(str(tmp_path / "archive"))
+    log = tmp_path / "audit.log"
+    for count in (20, 40):
+        log.write_bytes(events(1, count))
+        put(destination, log)
+    with destination.reading():
+        read = readable_files(destination)
+        assert compact(destination) == (2, 1)
+        assert all(Path(name).exists() for name in read)
+        assert len(stamps(destination)) == 40
+    put(destination, log)
+    assert not any(Path(name).exists() for name in read)
+    assert [Path(name).exists() for name in readable_files(destination)] == [True]
+
+
+def test_who_reads_while_others_write_and_compact_sees_whole_runs(
+    tmp_path, capfdbinary, monkeypatch
+):
+    destination = place(str(tmp_path / "archive"))
+    log = tmp_path / "audit.log"
+    log.write_bytes(events(1, 100))
+    put(destination, log)
+    runs = 6
+    monkeypatch.setattr(archive_place, "_PATIENCE_S", 0.1)
+
+    def write() -> None:
+        for run in range(2, runs + 1):
+            log.write_bytes(events(1, run * 100))
+            put(destination, log)
+            compact(destination)
+
+    whole = events(1, runs * 100)
+    seen = set()
+    with ThreadPoolExecutor(1) as pool:
+        writer = pool.submit(write)
+        while True:
+            last = writer.done()
+            assert ausearch.main(["--raw", "--archive", destination.root]) == 0
+            found = capfdbinary.readouterr().out
+            assert whole.startswith(found)
+            seen.add(found.count(b"SYSCALL"))
+            if last:
+                break
+        writer.result()
+    assert seen <= {run * 100 for run in range(1, runs + 1)}
+    assert max(seen) == runs * 100
+    assert len(seen) > 2
 
 
 def test_only_files_of_the_nodes_and_the_time_are_read(tmp_path):
