@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from nats.js import api
 from nats.js.errors import NotFoundError
+from nkeys import PREFIX_BYTE_USER
 
 from auditd_py.remote.fleet import node_of_subject, read_run, stamp_of
 from tests.certificates import Authority
 from tests.nats import Cluster, Publisher, ready
+from tests.nats_keys import Key, new_account
 from tests.plugins.plugin_process import catches
 from tests.programs import wait_for
 
@@ -426,6 +428,71 @@ def test_the_reason_of_a_refusal_is_told(secure, start, tmp_path, word, ca, said
     told.has("1 records are not sent, kept in")
     assert plugin.process.wait(10) == 1
     assert word not in "".join(told.lines)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    found = Authority(tmp_path_factory.mktemp("authority") / "ca")
+    found.sign("server", "IP:127.0.0.1")
+    found.sign("web1", "DNS:web1.example.com")
+    return found
+
+
+@pytest.fixture(params=["credentials", "seed"])
+def keyed(request, tmp_path, authority) -> Iterator[tuple[Cluster, Path, Path]]:
+    """Give a server that wants certificates and keys, a good key and one that it does not know."""
+    good, other = tmp_path / "good.creds", tmp_path / "other.creds"
+    if request.param == "credentials":
+        account = new_account()
+        account.credentials(good)
+        new_account().credentials(other)
+        users = account.server
+    else:
+        keys = [Key(PREFIX_BYTE_USER) for _ in range(2)]
+        for path, key in zip((good, other), keys, strict=True):
+            path.write_bytes(key.seed + b"\n")
+            path.chmod(0o400)
+        users = f'authorization {{ users: [{{nkey: "{keys[0].public}"}}] }}\n'
+    servers = Cluster(tmp_path, scheme="tls")
+    server, ca = authority.path("server"), authority.path("ca.crt")
+    tls = f'cert_file: "{server}.crt", key_file: "{server}.key", ca_file: "{ca}", verify: true'
+    servers.more = f"tls {{ {tls} }}\n{users}"
+    servers.single = True
+    try:
+        servers.start(0)
+        yield servers, good, other
+    finally:
+        servers.end()
+
+
+def test_with_a_key_and_a_certificate_records_arrive(keyed, authority, start, tmp_path):
+    cluster, good, other = keyed
+    web1, ca = authority.path("web1"), authority.path("ca.crt")
+    context = ssl.create_default_context(cafile=ca)
+    context.load_cert_chain(f"{web1}.crt", f"{web1}.key")
+    shown = "user_credentials" if "BEGIN" in good.read_text() else "nkeys_seed"
+    publisher = Publisher(cluster.urls[:1], "keyed", tls=context, **{shown: str(good)})
+    publisher.make_stream(num_replicas=1, retention=api.RetentionPolicy.LIMITS)
+    ours = {"tls_ca_file": ca, "tls_cert_file": f"{web1}.crt", "tls_key_file": f"{web1}.key"}
+
+    def path(**more: object) -> str:
+        return settings(tmp_path, cluster.urls[:1], "keyed", **more)
+
+    for refused, said in (
+        ({"tls_ca_file": ca, "credentials_file": good}, "certificate|TLS|tls"),
+        ({**ours, "credentials_file": other}, "uthorization"),
+    ):
+        plugin = start("nats", "-c", path(**refused))
+        told = Told(plugin)
+        plugin.send(line(0))
+        told.has(said)
+        plugin.input.close()
+        assert plugin.process.wait(20) == 1
+    plugin = start("nats", "-c", path(**ours, credentials_file=good))
+    plugin.send(line(1))
+    assert plugin.finish() == (0, "")
+    assert collected(publisher) == [line(0), line(0), line(1)]
+    publisher.close()
 
 
 def test_a_server_without_tls_learns_nothing_from_who_wants_it(streams, start, tmp_path):
