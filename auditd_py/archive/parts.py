@@ -25,7 +25,7 @@ _ROWS: Final = 61_440  # events in one group of rows
 _GROUP: Final = 64 << 20  # bytes in memory that are written as one, however few events they are
 _FILE: Final = 256 << 20  # bytes of a file
 _OPEN: Final = 32  # files that are written at a time
-_LEVEL: Final = 9  # of zstd
+_LEVEL: Final = 6  # of zstd
 
 _DICTIONARIES: Final = [
     field.name + (".list.element" if pa.types.is_list(field.type) else "")

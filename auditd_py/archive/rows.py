@@ -38,8 +38,10 @@ _MOST_MS: Final = (1 << 43) - 1
 _TIES: Final = 20  # bits of the order that tell apart what is of the same millisecond
 
 _stamps = re.compile(rb"(\d+)\.(\d+):(\d+)").findall
-_task = re.compile(
-    rb" ppid=(\d{1,10}) pid=\d+ auid=\d+ uid=(\d{1,10}) gid=\d+ euid=(\d{1,10}) "
+_TASK: Final = rb" ppid=(\d{1,10}) pid=\d+ auid=\d+ uid=(\d{1,10}) gid=\d+ euid=(\d{1,10}) "
+_task = re.compile(_TASK).search
+_returned_task = re.compile(
+    rb" exit=(-?\d{1,18}) a0=[0-9a-f]+ a1=[0-9a-f]+ a2=[0-9a-f]+ a3=[0-9a-f]+ items=\d+" + _TASK
 ).search
 _exit = re.compile(rb" exit=(-?\d{1,18}) a0=").search
 _arguments = re.compile(rb"type=EXECVE [^\n]*?: argc=\d+([^\n\x1d]*)").search
@@ -69,6 +71,16 @@ class Lines:
         return found
 
 
+class _Kind:
+    """What the records of events are, from their `type=` words."""
+
+    def __init__(self, words: tuple[bytes, ...]) -> None:
+        self.names = [_shown(word.removeprefix(b"type=")) for word in words]
+        self.has_call = b"type=SYSCALL" in words
+        self.has_arguments = b"type=EXECVE" in words
+        self.has_address = b"type=SOCKADDR" in words
+
+
 class Rows:
     """Makes the tables of one run; blocks come in order, each with whole events."""
 
@@ -80,9 +92,7 @@ class Rows:
         self._boots: dict[bytes | None, int] = {}
         self._packed = {name: _Kept(pack) for name in COMPOSITE}
         self._shown = _Kept(_shown)
-        self._type_names = _Kept(
-            lambda names: [_shown(name.removeprefix(b"type=")) for name in names]
-        )
+        self._kinds = _Kept(_Kind)
 
     def block(self, block: bytes) -> tuple[dict[Partition, pa.Table], pa.Table]:
         """Return the rows of a block (report/blocks.py) by partition, and its other lines."""
@@ -196,12 +206,15 @@ class Rows:
     def _details(self, made: dict[str, Any], texts: list[bytes]) -> None:
         tasks, types, argv, addresses = [], [], [], []
         for text in texts:
-            word = 1 if text.startswith(b"node=") else 0
-            names = tuple([line.split(b" ", word + 1)[word] for line in text.split(b"\n")])
-            types.append(self._type_names[names])
-            tasks.append(_task_of(text) if b"type=SYSCALL" in names else _NO_TASK)
-            argv.append(_argv(text) if b"type=EXECVE" in names else None)
-            addresses.append(_addresses(text) if b"type=SOCKADDR" in names else None)
+            if text.startswith(b"node="):
+                words = [line.split(b" ", 2)[1] for line in text.split(b"\n")]
+            else:
+                words = [line.split(b" ", 1)[0] for line in text.split(b"\n")]
+            kind = self._kinds[tuple(words)]
+            types.append(kind.names)
+            tasks.append(_task_of(text) if kind.has_call else _NO_TASK)
+            argv.append(_argv(text) if kind.has_arguments else None)
+            addresses.append(_addresses(text) if kind.has_address else None)
         made["record_types"], made["argv"], made["addresses"] = types, argv, addresses
         made["exit"], made["ppid"], made["task_uid"], made["euid"] = zip(*tasks, strict=True)
 
@@ -287,6 +300,9 @@ _NO_TASK: Final = (None, None, None, None)
 
 def _task_of(text: bytes) -> tuple[int | None, ...]:
     """Return what a call returned, and parent, user and effective user of the process."""
+    both = _returned_task(text)
+    if both:
+        return (*map(int, both.groups()),)
     found, returned = _task(text), _exit(text)
     ids = map(int, found.groups()) if found else (None,) * 3
     return int(returned[1]) if returned else None, *ids

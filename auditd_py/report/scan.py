@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from itertools import chain, islice
+from itertools import chain, compress, islice
 from operator import itemgetter, le
 from typing import TYPE_CHECKING, Any, Final
 
@@ -102,8 +102,8 @@ class Scanner:
     def columns(self, block: bytes) -> Columns:
         """Return the events of a block (see blocks.py), in the order in which they were over."""
         look = self._with_nodes if b"\nnode=" in block else self._without_nodes
-        calls = _readable(look.calls.findall(block), self._tails) if look.calls else []
-        paths = _readable(look.paths.findall(block), self._paths) if look.paths else []
+        calls, tails = _read(look.calls, block, self._tails)
+        paths, files = _read(look.paths, block, self._paths)
         call_keys = list(map(look.key, calls))
         path_keys = list(map(look.key, paths))
         records = self._odd(look, block)
@@ -115,9 +115,11 @@ class Scanner:
         if strange or not (unusual.isdisjoint(call_keys) and unusual.isdisjoint(path_keys)):
             records = self._records(look.lines.finditer(block), look, unusual)
         if unusual:
-            calls = [call for call in calls if look.key(call) not in unusual]
-            paths = [path for path in paths if look.key(path) not in unusual]
-        found = self._plain(look, calls, paths)
+            usual = [key not in unusual for key in call_keys]
+            calls, tails = list(compress(calls, usual)), list(compress(tails, usual))
+            usual = [key not in unusual for key in path_keys]
+            paths, files = list(compress(paths, usual)), list(compress(files, usual))
+        found = self._plain(look, calls, tails, zip(map(look.key, paths), files, strict=True))
         alone, left_out = set(), set()
         for key, of_event in records.items():
             self._add(found, of_event)
@@ -152,7 +154,11 @@ class Scanner:
         return records
 
     def _plain(
-        self, look: _Expressions, calls: list[tuple[bytes, ...]], paths: list[tuple[bytes, ...]]
+        self,
+        look: _Expressions,
+        calls: list[tuple[bytes, ...]],
+        tails: list[Any],
+        paths: Iterable[tuple[Key, tuple[bytes, bytes]]],
     ) -> Columns:
         """Return the columns of what was read with expressions."""
         found = Columns()
@@ -161,12 +167,11 @@ class Scanner:
             name: map(self._readers[name].__getitem__, raw[name])
             for name in raw.keys() & self._readers.keys()
         }
-        if raw:
-            tails = zip(*map(self._tails.__getitem__, raw["tail"]), strict=True)
-            read.update(zip(self._tail_columns, tails, strict=True))
+        if tails:
+            read.update(zip(self._tail_columns, zip(*tails, strict=True), strict=True))
         files: dict[Key, list[tuple[bytes, bytes]]] = {}
-        for path in paths:
-            files.setdefault(look.key(path), []).append(self._paths[path[-1]])
+        for key, file in paths:
+            files.setdefault(key, []).append(file)
         keys: list[Key] = list(map(look.key, calls))
         if files:
             found.files = [tuple(files.pop(key, ())) for key in keys]
@@ -306,10 +311,16 @@ def _fields(fields: Iterable[tuple[str, bytes]], wanted: frozenset[str]) -> byte
     return b"".join(part.replace(b"<", b"(" if name in wanted else b"(?:") for name, part in fields)
 
 
-def _readable(found: list[tuple[bytes, ...]], reader: _Reader) -> list[tuple[bytes, ...]]:
-    """Return those lines of which the last part is as expected."""
-    unread = {part for part in {one[-1] for one in found} if reader[part] is None}
-    return [one for one in found if one[-1] not in unread] if unread else found
+def _read(
+    lines: re.Pattern[bytes] | None, block: bytes, reader: _Reader
+) -> tuple[list[tuple[bytes, ...]], list[Any]]:
+    """Return lines of a block, and what their last parts say; those left out that say nothing."""
+    found: list[tuple[bytes, ...]] = lines.findall(block) if lines else []
+    said = list(map(reader.__getitem__, map(itemgetter(-1), found)))
+    if None in said:
+        known = [one is not None for one in said]
+        found, said = list(compress(found, known)), list(compress(said, known))
+    return found, said
 
 
 def _not_alike(
