@@ -21,13 +21,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-import duckdb
-
 from auditd_py.report.columns import Columns
 from auditd_py.report.packed import COMPOSITE, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    import duckdb
 
     from auditd_py.search.reader import LogFile
 
@@ -88,7 +88,7 @@ def grouped(
     try:
         rows = _query(names, paths, start, end, by_time=by_time)
         return [_columns(names, rows.get(path, [])) for path in paths]
-    except (duckdb.Error, ValueError, RecursionError) as error:
+    except (_error(), ValueError, RecursionError) as error:
         raise DamagedError(str(error)) from error
 
 
@@ -123,7 +123,15 @@ def _columns(names: list[str], rows: list[tuple[Any, ...]]) -> tuple[Columns, li
 
 @cache
 def _connection() -> duckdb.DuckDBPyConnection:
+    import duckdb  # it takes as long to load as a short report
+
     return duckdb.connect()
+
+
+def _error() -> type[Exception]:
+    import duckdb
+
+    return duckdb.Error
 
 
 def find(file: LogFile, timeout_s: int) -> Index | None:
@@ -145,7 +153,7 @@ def find(file: LogFile, timeout_s: int) -> Index | None:
         first, last = (stamp and stamp.encode("ascii") for stamp in about["range"])
         return Index(path, edges[: about["head"]], edges[about["head"] :], about["malformed"],
                      about["events"], first, last)  # fmt: skip
-    except (duckdb.Error, OSError, LookupError, TypeError, ValueError, zlib.error):
+    except (_error(), OSError, LookupError, TypeError, ValueError, zlib.error):
         return None
 
 
