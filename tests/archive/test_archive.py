@@ -31,6 +31,8 @@ from auditd_py.cli import ausearch, multitool
 from auditd_py.search.reader import open_file
 from tests.report.logs import call, path, recorded
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("AUDITD_PY_KILLS", "20"))
 

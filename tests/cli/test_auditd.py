@@ -17,6 +17,8 @@ from tests.programs import settings_text, wait_for
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 PR_CAPBSET_DROP, CAP_AUDIT_CONTROL = 24, 30
 
 

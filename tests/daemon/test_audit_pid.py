@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from auditd_py.netlink.control import Control
     from auditd_py.netlink.datagram import Batch
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
 TEST = 1120
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 HEAD = struct.Struct("<IBBIHI")
 ACK, DISKLOW, ENDING = 0x40000000, 0x50000001, 0x40000001
 DISKFULL, DISKERROR = 0x60000001, 0x60000002

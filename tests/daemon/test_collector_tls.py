@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from tests.programs import Auditd
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["collector", "port"]  # fixtures
 
 ROOT = Path(__file__).parent.parent.parent

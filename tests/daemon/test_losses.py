@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     StartAuditd = Callable[..., Auditd]
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
 PID = 0
 KEY = b"auditd-py-test"

@@ -20,6 +20,8 @@ from tests.conftest import unavailable
 from tests.daemon.test_collector import ACK, collector, port, sender  # noqa: F401  fixtures
 from tests.programs import Auditd, wait_for
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parent.parent.parent / "docs"
 
 

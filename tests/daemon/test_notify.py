@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tests.programs import Auditd
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=["file", "abstract"])
 def manager(tmp_path: Path, request) -> Iterator[tuple[socket.socket, Notifier]]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     StartAuditd = Callable[..., Auditd]
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
 GETPGID, TEST = 121, 1120
 COPY = """

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from auditd_py.netlink.control import Control
 
+pytestmark = pytest.mark.slow
+
 GETPGID, OPENAT = 121, 257
 A, B = b"rule a", b"rule b"
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.plugins.plugin_process import Plugin
 
-pytestmark = pytest.mark.usefixtures("root")
+pytestmark = [pytest.mark.usefixtures("root"), pytest.mark.slow]
 
 
 def line(number: int) -> bytes:

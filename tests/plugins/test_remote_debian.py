@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SENT = re.compile(rb"^type=SYSCALL msg=audit\(1700000000.000:.*$", re.MULTILINE)
-pytestmark = [pytest.mark.peer, pytest.mark.usefixtures("root")]
+pytestmark = [pytest.mark.peer, pytest.mark.usefixtures("root"), pytest.mark.slow]
 __all__ = ["forward", "serve"]  # fixtures
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.plugins.plugin_process import Plugin
 
-pytestmark = [pytest.mark.usefixtures("root"), pytest.mark.peer]
+pytestmark = [pytest.mark.usefixtures("root"), pytest.mark.peer, pytest.mark.slow]
 __all__ = ["debian_collector", "debian_forward"]  # fixtures
 
 

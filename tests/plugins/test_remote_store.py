@@ -21,7 +21,7 @@ from tests.remote.test_store import old_file
 if TYPE_CHECKING:
     import socket
 
-pytestmark = pytest.mark.usefixtures("root")
+pytestmark = [pytest.mark.usefixtures("root"), pytest.mark.slow]
 __all__ = ["forward", "serve"]  # fixtures
 
 ONE = re.compile(rb"type=SYSCALL msg=audit\(1700000000.000:(\d+)\): arch=c000003e syscall=1")

@@ -11,6 +11,8 @@ from tests.plugins.plugin_process import catches
 from tests.plugins.records import CWD, ENRICHED, RAW
 from tests.programs import wait_for
 
+pytestmark = pytest.mark.slow
+
 HEAD = re.compile(rb"<(\d+)>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d audisp-syslog: (.*)", re.DOTALL)
 
 

@@ -7,6 +7,7 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -188,6 +189,7 @@ def test_a_log_in_pieces_gives_the_same_events(sizes):
     assert pieces == list(assemble(parse_record(line) for line in data.split(b"\n")[:-1]))
 
 
+@pytest.mark.slow
 def test_time_grows_with_the_log_and_not_faster():
     def seconds(count: int) -> float:
         records = [record(n, name) for n in range(count) for name in TYPES]

@@ -277,6 +277,7 @@ def acceptable(rule: Rule) -> Rule:
     return Rule(rule.list, rule.action, calls, tuple(fields[:4]), rule.prepend)
 
 
+@pytest.mark.slow
 def test_what_the_kernel_takes_it_gives_back(audit: Control):
     taken = 0
 
@@ -297,6 +298,7 @@ def test_what_the_kernel_takes_it_gives_back(audit: Control):
     assert taken > 20
 
 
+@pytest.mark.slow
 def test_what_is_parsed_and_taken_is_listed_and_parsed_again(audit: Control, capsys):
     taken = 0
 
