@@ -25,7 +25,7 @@ AWAY = (nats.errors.Error, nats.js.errors.APIError, OSError, TimeoutError)
 
 
 class Cluster:
-    """Three servers on loopback that keep streams in files below `folder`."""
+    """Three servers on loopback, or on another host, that keep streams in files below `folder`."""
 
     def __init__(self, folder: Path, more: str = "", scheme: str = "nats") -> None:
         self.folder = folder
@@ -34,6 +34,8 @@ class Cluster:
         self.routes = [free_port() for _ in range(3)]
         self.urls = [f"{scheme}://127.0.0.1:{port}" for port in self.ports]
         self.single = False  # the first server, alone
+        self.address = "127.0.0.1"
+        self.enter: list[str] = []  # see Link.enter
         self.servers: list[subprocess.Popen[bytes] | None] = [None, None, None]
 
     @staticmethod
@@ -45,20 +47,28 @@ class Cluster:
         """Start a server."""
         place = self.folder / f"server{number}"
         place.mkdir(exist_ok=True)
-        routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in self.routes)
+        routes = ", ".join(f'"nats://{self.address}:{port}"' for port in self.routes)
         cluster = (
-            f"cluster {{ name: tests, listen: 127.0.0.1:{self.routes[number]}, "
+            f"cluster {{ name: tests, listen: {self.address}:{self.routes[number]}, "
             f"routes: [{routes}] }}\n"
         )
         (place / "conf").write_text(
-            f"server_name: server{number}\nlisten: 127.0.0.1:{self.ports[number]}\n"
+            f"server_name: server{number}\nlisten: {self.address}:{self.ports[number]}\n"
             f'jetstream {{ store_dir: "{place}", max_file_store: 2GB, max_memory_store: 256MB }}\n'
             f"{'' if self.single else cluster}{self.more}"
         )
         self.servers[number] = subprocess.Popen(
-            ["nats-server", "-c", str(place / "conf"), "-l", str(place / "log")],
+            [*self.enter, "nats-server", "-c", str(place / "conf"), "-l", str(place / "log")],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
+
+    def move(self, address: str, enter: list[str]) -> None:
+        """Go on with all servers on another host."""
+        self.end()
+        self.address, self.enter = address, enter
+        self.urls = [f"nats://{address}:{port}" for port in self.ports]
+        for number in range(3):
+            self.start(number)
 
     def kill(self, number: int) -> None:
         """End a server by force."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.link import HERE, IPV4, THERE
 from tests.nats import Cluster, Publisher, ready
 from tests.plugins.plugin_process import Plugin
 from tests.plugins.test_nats import acknowledged, settings, state
@@ -123,6 +125,49 @@ def test_every_record_is_in_one_log_once_whatever_was_killed(log_dir: Path, tmp_
             daemon.end()
         if publisher is not None:
             publisher.close()
+        cluster.end()
+
+
+@pytest.mark.timeout(240)
+def test_a_host_cut_off_for_a_minute_loses_nothing(link, auditd, start, tmp_path):
+    cluster = Cluster(tmp_path)
+    try:
+        ready(cluster)
+        publisher = Publisher(cluster.urls, "FLEET")
+        publisher.make_stream(subjects=["audit.*.*"])
+        publisher.close()
+        cluster.move(IPV4[THERE], link.enter(THERE))
+        daemon = auditd(
+            local_events="no", jetstream_url=",".join(cluster.urls), jetstream_stream="FLEET",
+            jetstream_collector="one", enter=link.enter(THERE),
+        )  # fmt: skip
+        path = settings(tmp_path, cluster.urls, "FLEET", site="main", max_tries_per_record=100_000)
+        plugin = start("nats", "-c", path, enter=link.enter(HERE))
+
+        def arrived() -> list[bytes]:
+            return [line for line in daemon.log.read_bytes().split(b"\n") if b" type=TEST " in line]
+
+        def sent(first: int, end: int) -> None:
+            plugin.send(*(record("web1", n) for n in range(first, end)))
+
+        sent(0, 1000)
+        wait_for(lambda: len(arrived()) == 1000, "the first are collected", 40)
+        link.set(cut=1)
+        cut_at = time.monotonic()
+        number = 1000
+        while time.monotonic() - cut_at < 60:
+            sent(number, number + 50)
+            number += 50
+            time.sleep(0.5)  # a host has records all the time
+        assert len(arrived()) == 1000
+        link.set(cut=0)
+        mended_at = time.monotonic()
+        acknowledged(plugin, tmp_path, number, 60)
+        assert time.monotonic() - mended_at < 30
+        wait_for(lambda: len(arrived()) >= number, "all are collected", 40)
+        assert arrived() == [record("web1", n) for n in range(number)]
+        assert plugin.finish()[0] == 0
+    finally:
         cluster.end()
 
 
