@@ -223,11 +223,27 @@ def _check_what_was_done(it: Stage, condition: Condition, word: str) -> None:
         wait_for(lambda: TOLD[condition] in told(), "it is told")
 
 
+def _settled(it: Stage) -> int:
+    """Return how many records are unwritten, when all that there were so far have come."""
+    received = [-1, -1]
+    state: dict[str, str] = {}
+
+    def nothing_comes() -> bool:
+        nonlocal state
+        state = it.daemon.state()
+        received[:] = [received[1], int(state["records received"])]
+        return it.audit.status().backlog == 0 and received[0] == received[1]
+
+    wait_for(nothing_comes, "all records have come")
+    return int(state["records unwritten"])
+
+
 def _check_records(it: Stage, condition: Condition, *, writes: bool) -> None:
     broken = condition in (FULL, ERROR)
+    before = _settled(it) if broken or not writes else 0
     it.say("during")
     if broken or not writes:
-        wait_for(lambda: int(it.daemon.state()["records unwritten"]) > 0, "it is counted")
+        wait_for(lambda: int(it.daemon.state()["records unwritten"]) > before, "it is counted")
     it.cure()
     if not writes:
         it.daemon.process.send_signal(signal.SIGUSR2)

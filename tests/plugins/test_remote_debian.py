@@ -158,6 +158,7 @@ def test_it_is_ended_and_killed_under_load_and_nothing_is_lost(debian_collector,
 
 
 @pytest.mark.kernel
+@pytest.mark.usefixtures("audit")
 @pytest.mark.parametrize("which", ["auditd", "debian_auditd"])
 def test_it_is_a_plugin_of_the_daemon(request, serve, log_dir, tmp_path, which):
     server = serve()
