@@ -130,6 +130,7 @@ class Daemon:
         self.pid_file: process.PidFile | None = None
         self.reporter = Reporter(self)
         self._tasks: asyncio.TaskGroup | None = None
+        self._waiting: list[Coroutine[None, None, None]] = []  # asked for before it ran
         self.metrics = MetricsServer(self)
         self._reloader = Reloader(self)
         self._before = before
@@ -137,6 +138,7 @@ class Daemon:
 
     async def run(self) -> int:
         """Run until told to end; return the exit status."""
+        self._handle_signals()  # from DAEMON_START on there is to be a DAEMON_END
         try:
             started = await self._start()
         except (ActionError, KernelError, LogError, NodeError) as error:
@@ -149,8 +151,10 @@ class Daemon:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
+                for work in self._waiting:
+                    tasks.create_task(work)
+                self._waiting.clear()
                 running = [tasks.create_task(work) for work in self._work()]
-                self._handle_signals()
                 await self.metrics.start(self.config)
                 self._announce()
                 await self._stop.wait()
@@ -375,9 +379,9 @@ class Daemon:
         self._stop.set()
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
-        """Run `work` as a task of the daemon's."""
+        """Run `work` as a task of the daemon's, once it runs; never, if it ends."""
         if self._tasks is None:
-            work.close()
+            self._waiting.append(work)
         else:
             self._tasks.create_task(work)
 
@@ -468,6 +472,8 @@ class Daemon:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(self.config.run_dir, "auditd.state"))
             self.pid_file.remove()
+        for work in self._waiting:
+            work.close()
         if not unwind:
             log.info(self.reporter.summary())
 

@@ -371,6 +371,24 @@ def test_without_n_the_parent_returns_when_the_daemon_is_ready(audit: Control, a
     assert (types[0], types[-1]) == ("DAEMON_START", "DAEMON_END")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_during_the_start_is_obeyed_once_it_runs(
+    audit: Control, auditd: StartAuditd, number
+):
+    daemon = auditd(ready=False)
+    while not (daemon.run / "auditd.pid").exists():
+        assert daemon.process.poll() is None
+    daemon.process.send_signal(number)
+    if number == signal.SIGHUP:
+        wait_for(daemon.log.exists, "the log")
+        wait_for(lambda: "DAEMON_CONFIG" in [line.type for line in daemon.lines()], "reload")
+        assert daemon.stop() == 0
+    assert daemon.process.wait(20) == 0
+    types = [line.type for line in daemon.lines()]
+    assert (types[0], types[-1]) == ("DAEMON_START", "DAEMON_END")
+    assert audit.status().pid == 0
+
+
 def test_without_n_a_failed_start_is_the_parents_exit_status(audit: Control, auditd: StartAuditd):
     first = auditd()
     second = subprocess.run(
