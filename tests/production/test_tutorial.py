@@ -25,6 +25,10 @@ def is_gone(pid: str) -> bool:
     return not Path("/proc", pid).exists()
 
 
+def holds(log: Path, mark: bytes) -> bool:
+    return mark in log.read_bytes()
+
+
 def test_the_tutorial_prints_what_it_shows(installed: Debian, audit: Control):
     installed.apt("update")
     installed.apt("install", "dma", "openssl")
@@ -33,6 +37,7 @@ def test_the_tutorial_prints_what_it_shows(installed: Debian, audit: Control):
         "touch", "-a", "/etc/shadow", "/usr/bin/id"
     )  # the overlay copies them now, not later
     before = (installed.root / "etc/auditd_py/auditd.conf").read_text()
+    log = installed.root / "var/log/audit/audit.log"
     installed.run("auditd")
     try:
         for block in shown(PAGE):
@@ -44,6 +49,9 @@ def test_the_tutorial_prints_what_it_shows(installed: Debian, audit: Control):
             where = f"tutorial.md:{block.line}:\n{done.stdout}{done.stderr}"
             if done.returncode or not prints(block.output or "", done.stdout):
                 pytest.fail(where)
+            mark = b"op=%d " % block.line
+            audit.user_message(mark)  # what the commands did is in the log when this is
+            wait_for(partial(holds, log, mark), "the log")
         assert (installed.root / "etc/auditd_py/auditd.conf").read_text() == before
     finally:
         for name in ("audit-collector", "audit"):
