@@ -2,7 +2,7 @@
 
 Three hosts, whose records are made up, publish to three servers; two collectors share them; a server
 is killed meanwhile. What the collectors wrote becomes one archive, and reports are asked of it.
-Everything is in one folder, build/fleet-demo, and nothing touches this machine's own audit.
+Everything is in one folder, and nothing touches this machine's own audit.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
+FOLDER = Path("/var/lib/auditd_py-demo")  # a log's path is root's alone, a checkout's often is not
 EVENTS = 20_000  # of each host
 BEGUN = 1_700_000_000
 RECORDS = 4  # of an event
@@ -80,8 +81,8 @@ def command(*words: object) -> list[str]:
 
 
 @contextlib.contextmanager
-def collector(folder: Path, urls: list[str]) -> Iterator[None]:
-    """Run a collector, whose log is below `folder`."""
+def collector(folder: Path, urls: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a collector, whose log is in `folder`."""
     (folder / "conf").mkdir(parents=True)
     settings(
         folder / "conf" / "auditd.conf", local_events="no", log_file=folder / "audit.log",
@@ -95,7 +96,7 @@ def collector(folder: Path, urls: list[str]) -> Iterator[None]:
             stdin=subprocess.DEVNULL, stdout=messages, stderr=messages,
         )  # fmt: skip
     try:
-        yield
+        yield daemon
     finally:
         daemon.terminate()
         daemon.wait(20)
@@ -141,12 +142,15 @@ def carry(folder: Path) -> None:
         stack.callback(publisher.close)
         publisher.make_stream(subjects=["audit.*.*"])
         say("two collectors", *logs)
-        for log in logs:
-            stack.enter_context(collector(log, cluster.urls))
+        collectors = [stack.enter_context(collector(log, cluster.urls)) for log in logs]
         say(f"three hosts, {EVENTS:,} events each", *PROGRAMS)
         hosts = [host(folder / node, node, cluster.urls) for node in PROGRAMS]
         deadline = time.monotonic() + LIMIT_S
         while not all(map(written, logs)) and time.monotonic() < deadline:
+            for log, daemon in zip(logs, collectors, strict=True):
+                if daemon.poll() is not None:
+                    said = (log / "messages").read_text()
+                    raise SystemExit(f"the collector {log.name} has ended:\n{said}")
             time.sleep(0.05)
         leader = int(publisher.leader()[-1])
         say(f"the server that leads is killed: kill -9, {cluster.urls[leader]}")
@@ -187,7 +191,9 @@ def main(arguments: list[str]) -> int:
     """Show it all, in the folder of the argument."""
     if os.geteuid():
         raise SystemExit("the daemon and its plugins need root")
-    folder = Path(arguments[0] if arguments else ROOT / "build" / "fleet-demo").resolve()
+    folder = Path(arguments[0]).resolve() if arguments else FOLDER
+    if folder.exists() and any(folder.iterdir()) and not (folder / "server0").exists():
+        raise SystemExit(f"{folder}: is not of a demonstration, and would be removed")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     carry(folder)
