@@ -18,7 +18,7 @@ from benchmarks.measure import Sample, events_of, measure
 from benchmarks.network import measure_network
 from benchmarks.programs import LOG_PARENT, OURS, ProgramError, compiled, peer_version
 from benchmarks.rows import ROWS, Row, Who
-from benchmarks.slot import RefusedError
+from tests.slot import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

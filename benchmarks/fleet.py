@@ -23,12 +23,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from benchmarks import slot
 from benchmarks.network import collector, cpu_s_of, end, feed, tail, write
 from benchmarks.programs import LOG_PARENT, OURS, ROOT, ProgramError, end_with_parent
 from benchmarks.rows import Who
-from benchmarks.slot import RefusedError
+from tests import slot
 from tests.nats import Cluster, Publisher, ready
+from tests.slot import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

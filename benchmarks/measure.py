@@ -10,9 +10,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from benchmarks import slot
 from benchmarks.programs import LOG_PARENT, NUM_LOGS, Load, Taker, sync_write_s
 from benchmarks.rows import Who
+from tests import slot
 
 if TYPE_CHECKING:
     from auditd_py.netlink.control import Control

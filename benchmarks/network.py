@@ -19,7 +19,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from benchmarks import slot
 from benchmarks.measure import Sample
 from benchmarks.programs import (
     LOG_PARENT,
@@ -33,6 +32,7 @@ from benchmarks.programs import (
     peer_environment,
 )
 from benchmarks.rows import Kind, Who
+from tests import slot
 from tests.link import HERE, IPV4, THERE, Link
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Final
 from auditd_py.daemon.logfile import LogFile, LogSettings
 from auditd_py.log.flush import flush_policy
 from auditd_py.log.incident import Condition, Response
-from benchmarks import slot
 from benchmarks.programs import LOG_PARENT, OURS, Load, Taker
 from benchmarks.rows import Row, Who
+from tests import slot
 
 if TYPE_CHECKING:
     from auditd_py.log.incident import Incident

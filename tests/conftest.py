@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import shutil
 import subprocess
@@ -18,20 +17,20 @@ import uvloop
 from hypothesis import settings
 
 from auditd_py.errors import KernelError
-from auditd_py.netlink.control import Control
 from auditd_py.netlink.uapi import StatusMask
+from tests import slot
 from tests.link import Link
 from tests.programs import Auditd, DebianAuditd, Peers, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from auditd_py.netlink.control import Control
+
 ROOT = Path(__file__).parent.parent
 # what is slow is measured elsewhere: a busy machine fails no property
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
-
-LOCK = "/run/lock/auditd_py.lock"
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -64,44 +63,21 @@ def log_dir(root: None) -> Iterator[Path]:
         shutil.rmtree(path)
 
 
-def _forget_dead_daemon(control: Control) -> None:
-    """Have the kernel look whether the daemon of a killed run is still there."""
-    with contextlib.suppress(KernelError):
-        control.release_pid()
-
-
 @pytest.fixture
 def audit(root: None) -> Iterator[Control]:
     """Hold the kernel's audit slot and rule list for one test; leave them as they were."""
-    try:
-        control = Control()
-        control.status()
-    except KernelError as error:
-        unavailable(f"needs kernel audit: {error}")
-        raise
-    with open(LOCK, "a", encoding="ascii") as lock, control:
-        os.chmod(LOCK, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if control.status().pid:
-            _forget_dead_daemon(control)
-        before = control.status()
-        if before.pid or before.enabled == 2 or control.rules():
-            unavailable(f"the kernel's audit is in use or locked: {before}")
-        control.set_status(StatusMask.BACKLOG_LIMIT, backlog_limit=8192)
-        control.set_status(StatusMask.BACKLOG_WAIT_TIME, backlog_wait_time=60000)
+    with contextlib.ExitStack() as stack:
         try:
-            yield control
-        finally:
-            for rule in control.rules():
-                control.delete_rule(rule)
-            wait_for(lambda: control.status().pid == 0, "the audit pid is given back")
-            for mask, name in (
-                (StatusMask.BACKLOG_LIMIT, "backlog_limit"),
-                (StatusMask.BACKLOG_WAIT_TIME, "backlog_wait_time"),
-                (StatusMask.FAILURE, "failure"),
-                (StatusMask.ENABLED, "enabled"),
-            ):
-                control.set_status(mask, **{name: getattr(before, name)})
+            control = stack.enter_context(slot.taken())
+        except (KernelError, slot.RefusedError) as error:
+            unavailable(f"needs the kernel's audit for itself: {error}")
+            raise
+        control.set_status(StatusMask.BACKLOG_LIMIT, backlog_limit=slot.BACKLOG_LIMIT)
+        control.set_status(
+            StatusMask.BACKLOG_WAIT_TIME, backlog_wait_time=slot.BACKLOG_WAIT_JIFFIES
+        )
+        yield control
+        wait_for(lambda: control.status().pid == 0, "the audit pid is given back")
 
 
 @pytest.fixture

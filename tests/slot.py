@@ -1,4 +1,4 @@
-"""The kernel's one audit slot: taken by one measurement at a time, left as it was found."""
+"""The kernel's one audit slot: taken by one test or measurement at a time, left as it was found."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from auditd_py.netlink.uapi import Status, StatusMask
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LOCK: Final = "/run/lock/auditd_py.lock"  # the tests take the same one
+LOCK: Final = "/run/lock/auditd_py.lock"
 BACKLOG_LIMIT: Final = 8192
 BACKLOG_WAIT_JIFFIES: Final = 60_000  # minutes: the kernel makes the load wait, it loses nothing
 HANDOVER_S: Final = 10.0  # how long a daemon that is just stopping may take
 
 
 class RefusedError(Exception):
-    """Measuring would disturb, or be disturbed by, something else on this machine."""
+    """We would disturb, or be disturbed by, something else on this machine."""
 
 
 @contextlib.contextmanager
@@ -30,19 +30,24 @@ def taken() -> Iterator[Control]:
     """Hold the slot; give a client to ask the kernel with, and put everything back at the end.
 
     Waits without limit for others that hold the lock. Raises RefusedError if somebody who does
-    not use the lock is there: a registered daemon, loaded rules, a locked configuration.
+    not use the lock is there: a registered daemon, loaded rules, a locked configuration. The lock
+    file says who holds it until everything is put back: rules of one that was killed are deleted.
     """
     lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         _wait_for(lock)
         with Control() as control:
+            if os.pread(lock, 1, 0):
+                _delete_rules(control)
             found = _refuse_unless_free(control)
+            os.pwrite(lock, b"%d\n" % os.getpid(), 0)
             try:
                 yield control
             finally:
                 _delete_rules(control)
                 _restore(control, found)
                 _forget_dead_daemon(control, found)
+                os.ftruncate(lock, 0)
     finally:
         os.close(lock)
 
@@ -70,7 +75,7 @@ def _wait_for(lock: int) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        print(f"waiting for {LOCK}", file=sys.stderr)
+        sys.stderr.write(f"waiting for {LOCK}\n")
         fcntl.flock(lock, fcntl.LOCK_EX)
 
 
@@ -92,7 +97,7 @@ def _refuse_unless_free(control: Control) -> Status:
 
 
 def _delete_rules(control: Control) -> None:
-    for rule in control.rules():  # there were none when we came
+    for rule in control.rules():
         control.delete_rule(rule)
 
 
