@@ -224,7 +224,7 @@ def test_killed_under_load_everything_it_queued_arrives_and_nothing_torn(
         plugin = start("remote", "-c", str(tmp_path / "remote.conf"))
         assert plugin.finish()[0] == 0
         # what was on the way when it was killed may come twice, the rest comes next
-        assert server.texts[-len(expected) :] == expected
+        assert server.texts[len(server.texts) - len(expected) :] == expected
     numbers = [int(ONE.fullmatch(text)[1]) for text in server.texts]  # type: ignore[index]
     runs = [b for a, b in pairwise(numbers) if b != a + 1]
     assert len(runs) <= 2 * times
