@@ -439,7 +439,7 @@ class Daemon:
         self.source.resume()
         self.collector.resume()
         if self.fleet is not None:
-            self.fleet.resume()
+            self.fleet.log.resume()
 
     def run_action(self, incident: Incident) -> None:
         """Run the action set for an incident of the log."""

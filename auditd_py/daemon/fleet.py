@@ -14,16 +14,13 @@ import secrets
 import ssl
 import time
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import sha256
-from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from nats.js import api
 from nats.js.errors import NotFoundError
 
-from auditd_py.config.words import Flush, NodeCheckWord
 from auditd_py.daemon.fleet_bucket import (
     ALIVE,
     AWAY,
@@ -32,30 +29,23 @@ from auditd_py.daemon.fleet_bucket import (
     Copy,
     LostError,
     bucket_name,
-    place_of,
 )
 from auditd_py.daemon.fleet_connection import SecureClient, connection_options, is_secure
-from auditd_py.daemon.fleet_node import Chunk, Node, after, settle
+from auditd_py.daemon.fleet_log import FleetLog
+from auditd_py.daemon.fleet_node import Node, settle
 from auditd_py.errors import ConfigError, WireError
 from auditd_py.remote.claims import NodeKey, pack_key, parse_key
 from auditd_py.remote.fleet import node_of_subject
-from auditd_py.remote.node import folder_name, node_of
 from auditd_py.remote.sharing import share
-from auditd_py.tables.record_types import type_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nats.aio.msg import Msg
-
     from auditd_py.config.keywords import DaemonConfig
     from auditd_py.daemon.dispatcher import Dispatcher
     from auditd_py.daemon.logfile import LogFile
-    from auditd_py.daemon.positions import Origin
-    from auditd_py.remote.fleet import Run
 
 MOST_BLOCKS: Final = 32  # in memory, of all nodes, beside the next message of each
-MOST_REJECTED: Final = 64  # files
 _MAKING: Final = 8  # consumers at a time
 _LEAVE_S: Final = 5.0
 _RETRY_S: Final = 5.0
@@ -63,31 +53,6 @@ _TELL_S: Final = 60.0
 _LOOKS: Final = 4  # in the time of a lease
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class FleetCounters:
-    """What came of the stream.
-
-    `duplicates` are records that were known; `settled` claims of an earlier time of this
-    collector; `lost` nodes that others took; `vanished` records that were claimed and are no
-    longer in the stream; `gaps` places where numbers are missing.
-    """
-
-    messages: int = 0
-    records: int = 0
-    bytes: int = 0
-    duplicates: int = 0
-    redelivered: int = 0
-    rejected: int = 0
-    misnamed: int = 0
-    gaps: int = 0
-    settled: int = 0
-    vanished: int = 0
-    taken: int = 0
-    given: int = 0
-    lost: int = 0
-    reconnects: int = 0
 
 
 class Fleet:
@@ -105,11 +70,11 @@ class Fleet:
         writes: Callable[[], bool],
     ) -> None:
         self.config = config
-        self.counters = FleetCounters()
         self.name = config.jetstream_collector or os.uname().nodename.replace(".", "_")
         self.session = secrets.token_hex(8)
         self.stream = config.jetstream_stream
-        self.log_file = log_file
+        self.log = FleetLog(config, log_file, dispatcher, writes, self.told_once)
+        self.counters = self.log.counters
         self.nodes: dict[str, Node] = {}
         self.connection = SecureClient(secure=is_secure(config))
         self.js = self.connection.jetstream()
@@ -117,9 +82,6 @@ class Fleet:
         self.copy = Copy(self.connection, self.bucket, 1, self.told_once)
         self.slots = asyncio.Semaphore(MOST_BLOCKS)
         self.making = asyncio.Semaphore(_MAKING)
-        self._writes = writes
-        self._dispatcher = dispatcher
-        self._room = asyncio.Event()
         self._started = time.time_ns()
         self._place = ""
         self._beaten = 0  # revision of what it said last
@@ -130,8 +92,6 @@ class Fleet:
         self._tasks: asyncio.TaskGroup | None = None
         self._settling: set[str] = set()
         self._told: dict[str, float] = {}
-        self._flushing: asyncio.Task[None] | None = None
-        self._next_flush: asyncio.Task[None] | None = None
 
     @property
     def connected(self) -> bool:
@@ -178,9 +138,9 @@ class Fleet:
         self._closed.set()
         await self._ended.wait()
 
-    def resume(self) -> None:
-        """Go on after the log was full."""
-        self._room.set()
+    def obey(self, config: DaemonConfig) -> None:
+        """Take settings as they are after a reload."""
+        self.config = self.log.config = config
 
     # connection
 
@@ -446,148 +406,9 @@ class Fleet:
                     if one.config.filter_subject == subject:
                         await self.delete_consumer(one.name)
 
-    # what nodes ask
-
-    async def room(self) -> None:
-        """Return when the log takes records."""
-        while self.log_file.full:
-            self._room.clear()
-            if self.log_file.full:  # what frees it may have come before
-                await self._room.wait()
-        while self.log_file.suspended or self.log_file.failed or not self._writes():
-            self.told_once("records of the stream wait: the log is not written")
-            await asyncio.sleep(0.5)
-
-    async def append(self, lines: bytes, records: int, origin: Origin | None, folder: str) -> int:
-        """Write lines; return how many of them are in the log, the first ones."""
-        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-        def tell(written: int) -> None:
-            if not done.done():
-                done.set_result(written)
-
-        self.log_file.append(lines, records, tell, origin, folder)
-        written = await done
-        self.counters.records += written
-        self.counters.bytes += len(lines)
-        if self.config.distribute_network and self._dispatcher.active and written:
-            whole = (
-                lines if written == records else lines[: len(lines) - len(after(lines, written))]
-            )
-            types = [_type_of(text) for text in whole.split(b"\n")[:-1]]
-            self._dispatcher.give(whole, types, 1)
-        return written
-
-    async def flush(self) -> None:
-        """Return when all that is written now is flushed, if the settings want it flushed at all.
-
-        What comes while a flush runs shares the next one.
-        """
-        if self.config.flush not in (Flush.INCREMENTAL, Flush.INCREMENTAL_ASYNC):
-            return  # each write was, or none is
-        if self._flushing is None or self._flushing.done():
-            self._flushing = asyncio.create_task(self.log_file.settle())
-            await asyncio.shield(self._flushing)
-            return
-        if self._next_flush is None or self._next_flush.done():
-            self._next_flush = asyncio.create_task(self._flush_after(self._flushing))
-        await asyncio.shield(self._next_flush)
-
-    async def _flush_after(self, former: asyncio.Task[None]) -> None:
-        await asyncio.wait({former})
-        self._next_flush = None
-        self._flushing = asyncio.create_task(self.log_file.settle())
-        await self._flushing
-
-    def check(self, subject: str, run: Run) -> None:
-        """See that records are such, and have the node's name if node_check says so.
-
-        Raises WireError.
-        """
-        if not is_printed(run.lines, run.count):
-            raise WireError("characters that no record has")
-        if self.config.node_check is NodeCheckWord.OFF:
-            return
-        prefix = b"node=" + node_of_subject(subject) + b" "
-        if named(run.lines, run.count, prefix):
-            return
-        self.counters.misnamed += 1
-        text = f"records with another node name than {node_of_subject(subject)!r}"
-        if self.config.node_check is NodeCheckWord.REJECT:
-            raise WireError(text)
-        self.told_once(f"{subject}: {text}")
-
-    def chunks(self, subject: str, run: Run, first: int, last: int, slot: bytes) -> list[Chunk]:
-        """Return the records of a run with the numbers from `first` to `last`, by log."""
-        lines = run.lines
-        if first > run.first:
-            lines = after(lines, first - run.first)
-        count = last - first + 1
-        if last < run.first + run.count - 1:
-            lines = lines[: len(lines) - len(after(lines, count))]
-        if self.config.collector_log_dir is None:
-            return [Chunk(slot, first, count, lines, "")]
-        name = node_of_subject(subject)
-        if named(lines, count, b"node=" + name + b" "):
-            return [Chunk(slot, first, count, lines, _folder(name))]
-        chunks: list[Chunk] = []
-        texts = lines.split(b"\n")[:-1]
-        for node, group in groupby(texts, node_of):
-            run_of_node = list(group)
-            text = b"\n".join(run_of_node) + b"\n"
-            chunks.append(Chunk(slot, first, len(run_of_node), text, _folder(node or name)))
-            first += len(run_of_node)
-        return chunks
-
-    async def reject(self, subject: str, message: Msg, reason: str) -> None:
-        """Put away a message that is of no use, and say so."""
-        self.counters.rejected += 1
-        place = place_of(message)
-        sequence = place.sequence if place is not None else 0
-        where = await asyncio.get_running_loop().run_in_executor(
-            None, _kept, os.path.dirname(self.config.log_file), subject, sequence, message
-        )
-        log.error(
-            "a message of the stream is not written", node=subject, sequence=sequence,
-            reason=reason, kept=where or "no",
-        )  # fmt: skip
-
 
 class _StreamError(OSError):
     """The stream is not as it should be."""
-
-
-def is_printed(lines: bytes, count: int) -> bool:
-    """Return whether lines are as remote/stream's `printed` leaves them."""
-    if b"\0" in lines or b"\r" in lines:
-        return False
-    marks = lines.count(b"\x1d")
-    return marks <= 1 or (
-        marks <= count and all(line.count(b"\x1d") <= 1 for line in lines.split(b"\n"))
-    )
-
-
-def named(lines: bytes, count: int, prefix: bytes) -> bool:
-    """Return whether each of the lines begins with `prefix`."""
-    return lines.startswith(prefix) and lines.count(b"\n" + prefix) == count - 1
-
-
-def _kept(folder: str, subject: str, sequence: int, message: Msg) -> str:
-    """Store a message in a file beside the log; return its path, empty if that cannot be."""
-    place = os.path.join(folder, "rejected")
-    try:
-        os.makedirs(place, 0o700, exist_ok=True)
-        if len(os.listdir(place)) >= MOST_REJECTED:
-            return ""
-        path = os.path.join(place, f"{subject.replace('/', '_')}.{sequence}")
-        fd = os.open(
-            path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-        )
-        with open(fd, "wb") as file:
-            file.write(repr(dict(message.headers or {})).encode() + b"\n" + message.data)
-    except OSError:
-        return ""
-    return path
 
 
 @dataclass(frozen=True, slots=True)
@@ -622,11 +443,3 @@ def _reason(error: BaseException) -> str:
         return f"the certificate of a server is refused: {error.verify_message}"
     description: Any = getattr(error, "description", None) or getattr(error, "strerror", None)
     return str(description or str(error) or type(error).__name__)
-
-
-def _type_of(text: bytes) -> int:
-    name = text.partition(b"type=")[2].partition(b" ")[0]
-    return type_number(name.decode("ascii", "replace")) or 0
-
-
-_folder = lru_cache(1024)(folder_name)

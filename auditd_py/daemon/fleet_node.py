@@ -22,11 +22,10 @@ from nats.js import api
 from nats.js.errors import APIError, NotFoundError
 
 from auditd_py.daemon.fleet_bucket import AWAY, Inbox, LostError, place_of
-from auditd_py.daemon.positions import Origin
+from auditd_py.daemon.fleet_log import Chunk
 from auditd_py.errors import WireError
 from auditd_py.remote.claims import NodeKey, pack_key, parse_key
 from auditd_py.remote.fleet import read_run
-from auditd_py.remote.stream import record_sum
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -54,17 +53,6 @@ log = structlog.get_logger()
 
 class _AnewError(Exception):
     """The consumer has to be made anew."""
-
-
-@dataclass(slots=True)
-class Chunk:
-    """Lines that go to one log: the records from number `first` on of what `slot` names."""
-
-    slot: bytes
-    first: int
-    count: int
-    lines: bytes
-    folder: str
 
 
 @dataclass(slots=True)
@@ -388,7 +376,7 @@ class Node:
             assert place is not None
             try:
                 run = read_run(message.headers, message.data)
-                fleet.check(self.subject, run)
+                fleet.log.check(self.subject, run)
             except WireError as error:
                 block.rejected.append((message, str(error)))
                 block.answers.append((message.reply, b"+TERM"))
@@ -404,7 +392,9 @@ class Node:
             fresh = 0
             for part in key.take(run.stream, run.first, last, place.sequence, block.claims):
                 fresh += part.last - part.first + 1
-                block.chunks += fleet.chunks(self.subject, run, part.first, part.last, part.slot)
+                block.chunks += fleet.log.chunks(
+                    self.subject, run, part.first, part.last, part.slot
+                )
             fleet.counters.messages += 1
             fleet.counters.duplicates += run.count - fresh
         return block, key
@@ -415,9 +405,9 @@ class Node:
             for chunk in _joined(block.chunks):
                 await self._write_chunk(chunk)
             for message, reason in block.rejected:
-                await fleet.reject(self.subject, message, reason)
+                await fleet.log.reject(self.subject, message, reason)
             if block.chunks:
-                await fleet.flush()
+                await fleet.log.flush()
             for reply, answer in block.answers:
                 with contextlib.suppress(*AWAY):  # it comes again, and is known
                     await fleet.connection.publish(reply, answer)
@@ -431,40 +421,10 @@ class Node:
         if stream is None or self._following.get(chunk.slot) != chunk.first or stream.broken:
             stream = None
         self._streams.pop(chunk.slot, None)
-        found = await write(self._fleet, chunk, stream)
+        found = await self._fleet.log.write(chunk, stream)
         if found is not None:
             self._streams[chunk.slot] = found
             self._following[chunk.slot] = chunk.first + chunk.count
-
-
-async def write(fleet: Fleet, chunk: Chunk, stream: Stream | None) -> Stream | None:
-    """Write the lines of a chunk that are not in the log; return the stream they are in.
-
-    `stream` if its next record is known to be the chunk's first one. Waits while the log takes
-    nothing.
-    """
-    first, last, lines = chunk.first, chunk.first + chunk.count - 1, chunk.lines
-    while True:
-        if stream is None:
-            at = await fleet.log_file.position(chunk.slot, first)
-            if at is not None:
-                stream, known = at[0], at[1].last
-                skipped = min(known, last) - first + 1
-                if skipped > 0:
-                    lines, first = after(lines, skipped), first + skipped
-                    fleet.counters.duplicates += skipped
-        if first > last:
-            return stream
-        await fleet.room()
-        origin = None
-        if stream is not None:
-            origin = Origin(stream, record_sum(lines[lines.rfind(b"\n", 0, -1) + 1 : -1]))
-        written = await fleet.append(lines, last - first + 1, origin, chunk.folder)
-        first += written
-        if first > last:
-            return stream
-        lines, stream = after(lines, written), None
-        await asyncio.sleep(_RETRY_S)
 
 
 async def settle(fleet: Fleet, subject: str, key: NodeKey) -> bool:
@@ -476,7 +436,7 @@ async def settle(fleet: Fleet, subject: str, key: NodeKey) -> bool:
     for claim in sorted(mine, key=lambda claim: (claim.stream, claim.first)):
         await _finish(fleet, subject, claim)
     if mine:
-        await fleet.flush()
+        await fleet.log.flush()
         key.pending = [one for one in key.pending if one[0] != fleet.name]
         fleet.counters.settled += len(mine)
         log.info("claims of an earlier time are settled", node=subject, claims=len(mine))
@@ -485,7 +445,7 @@ async def settle(fleet: Fleet, subject: str, key: NodeKey) -> bool:
 
 async def _finish(fleet: Fleet, subject: str, claim: Claim) -> None:
     """Write the records of a claim that are not in the log; their messages are in the stream."""
-    at = await fleet.log_file.position(claim.slot, claim.first)
+    at = await fleet.log.position(claim.slot, claim.first)
     need = max(claim.first, at[1].last + 1) if at is not None else claim.first
     sequence, tries = claim.lowest, 0
     while need <= claim.last:
@@ -511,8 +471,8 @@ async def _finish(fleet: Fleet, subject: str, claim: Claim) -> None:
         last = min(claim.last, run.first + run.count - 1)
         if run.first > need or last < need:
             continue
-        for chunk in fleet.chunks(subject, run, need, last, claim.slot):
-            await write(fleet, chunk, None)
+        for chunk in fleet.log.chunks(subject, run, need, last, claim.slot):
+            await fleet.log.write(chunk, None)
         need = last + 1
 
 
@@ -530,14 +490,6 @@ async def _stored(fleet: Fleet, subject: str, sequence: int) -> tuple[int, Run |
             return found.seq or sequence, read_run(found.headers, found.data or b"")
         except WireError:
             return found.seq or sequence, None
-
-
-def after(lines: bytes, amount: int) -> bytes:
-    """Return what follows the first `amount` lines."""
-    at = 0
-    for _ in range(amount):
-        at = lines.index(b"\n", at) + 1
-    return lines[at:]
 
 
 def _joined(chunks: list[Chunk]) -> list[Chunk]:

@@ -93,7 +93,7 @@ class Reloader:
         daemon.pipeline.formatter = formatter
         daemon.pipeline.log_file = daemon.log_file if wanted else None
         if daemon.fleet is not None:
-            daemon.fleet.config = new
+            daemon.fleet.obey(new)
         daemon.config = new
         if formatter.enricher is not None:
             formatter.enricher.forget_names()
