@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-BLOCK: Final = 8 << 20  # bytes; the columns of one take about 30 MB
+BLOCK: Final = 4 << 20  # bytes; the columns of one take about 15 MB; in more, pages are made anew
 _NEAR: Final = 256 << 10  # bytes before the end of a block in which its last events are
 
 _stamps = re.compile(rb"audit\((\d+\.\d+:\d+)\)").finditer

@@ -1,9 +1,10 @@
-"""Reads the columns of events from a log. HOT: 3 to 8 ns a byte (benchmarks/search.py).
+"""Reads the columns of events from a log. HOT: 3 to 6 ns a byte (benchmarks/reports.py).
 
-Most lines of a log are of system calls, and look alike. Expressions over a whole block take the
-columns out of them, only those that are wanted; the last part of a line, which many lines share,
-is taken as it is, and read once. A line that looks otherwise, and with it its event, is read
-field by field (search/subject.py). Both ways give the same; a test holds them together.
+Most events of a log are system calls, look alike, and stand in one piece. One expression over a
+whole block takes the wanted columns out of them and leaves the pieces between; others do so for
+the lines in there. The last part of a call's line, which many share, is taken as it is, and read
+once. A line that looks otherwise, and with it its event, is read field by field
+(search/subject.py). All ways give the same; a test holds them together.
 """
 
 from __future__ import annotations
@@ -21,50 +22,21 @@ from auditd_py.record.event import EOE_TIMEOUT_S, Event, ends_event
 from auditd_py.record.fields import decoded, from_hex, names_of
 from auditd_py.record.record import parse_record
 from auditd_py.report.columns import NAMES, Columns, Value, time_of
+from auditd_py.report.expressions import PATH_FIELDS, TAIL_FIELDS, Whole, expressions, fields_of
 from auditd_py.search.subject import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from auditd_py.record.record import Record
-
-    Key = bytes | tuple[bytes, bytes]  # the stamp, or node and stamp where lines have nodes
+    from auditd_py.report.expressions import Expressions, File, Key
 
 ALL: Final = frozenset(NAMES)
 _own_label = re.compile(rb" subj=([^ \x1d]+)").search
 _MOST_KNOWN: Final = 100_000  # values remembered of one column
 _MOST_PARTS: Final = 20_000  # last parts of lines remembered
 
-_TEXT: Final = rb"\"[^\"\n]*\"|[0-9A-F]+|\(null\)"
-# the fields of a SYSCALL record in the kernel's order: column, and what they look like; `<`
-# begins what is taken if the column is wanted. First those that differ from line to line
-_CALL_FIELDS: Final = (
-    ("arch", rb" arch=<[0-9a-f]{1,8})"),
-    ("syscall", rb" syscall=<\d{1,9})(?: per=[0-9a-f]+)?"),
-    ("success", rb"(?: success=<yes|no) exit=-?\d+)?"),
-    ("", rb" a0=[0-9a-f]+ a1=[0-9a-f]+ a2=[0-9a-f]+ a3=[0-9a-f]+ items=\d+ ppid=\d+"),
-    ("pid", rb" pid=<\d{1,10})"),
-)
-_TAIL_FIELDS: Final = (
-    ("auid", rb" auid=<\d{1,10})"),
-    ("", rb" uid=\d+ gid=\d+ euid=\d+ suid=\d+ fsuid=\d+ egid=\d+ sgid=\d+ fsgid=\d+"),
-    ("terminal", rb" tty=<[^ \n\x1d]+)"),
-    ("session", rb" ses=<\d{1,10})"),
-    ("comm", rb" comm=<" + _TEXT + rb")"),
-    ("exe", rb" exe=<" + _TEXT + rb")"),
-    ("keys", rb"(?: subj=[^ \n\x1d]+)? key=<" + _TEXT + rb")(?=\x1d|\Z)"),
-    ("auid_name", rb"(?:\x1d(?:[^ \n]+ )*?AUID=<\"[^\"\n]*\"|[0-9A-F]+))?"),
-)
-_CALL_COLUMNS: Final = frozenset(name for name, _ in (*_CALL_FIELDS, *_TAIL_FIELDS) if name)
-_HEAD: Final = rb" msg=audit\(<[^)\n]*)\):"
-_STRICT_HEAD: Final = rb" msg=audit\(<\d{10}\.\d{3}:\d{1,18})\):"
-_path_fields = re.compile(
-    rb" item=\d+ name=(" + _TEXT + rb") (?:inode=\d+ dev=[^ \n]+ mode=\d+ ouid=\d+ ogid=\d+ "
-    rb"rdev=[^ \n]+ )?nametype=([A-Z]+)(?= cap_|\x1d|\Z)"
-).match
-# records that have nothing for any column
-_SILENT: Final = (b"CWD", b"PROCTITLE", b"EXECVE", b"EOE", b"BPRM_FCAPS", b"CAPSET", b"MMAP",
-                  b"FD_PAIR", b"OBJ_PID")  # fmt: skip
+_path_fields = re.compile(PATH_FIELDS + rb"(?= cap_|\x1d|\Z)").match
 _SYSCALL: Final = 1300
 # records that are there because a call's is
 _DETAILS: Final = frozenset(
@@ -91,35 +63,40 @@ class Scanner:
         self._without = without
         self._wanted = wanted | {"node", "stamp"}
         self._timeout_s = timeout_s
-        self._with_nodes = _expressions(wanted, nodes=True)
-        self._without_nodes = _expressions(wanted, nodes=False)
+        self._look = expressions(wanted, nodes=False)
         self._readers = {name: _Reader(read) for name, read in _READ.items()}
-        self._tail_columns = [name for name, _ in _TAIL_FIELDS if name in wanted]
-        self._tail = re.compile(_fields(_TAIL_FIELDS, wanted)).match
+        self._tail_columns = [name for name, _ in TAIL_FIELDS if name in wanted]
+        self._tail = re.compile(fields_of(TAIL_FIELDS, wanted)).match
         self._tails = _Reader(self._read_tail, _MOST_PARTS)
         self._paths = _Reader(self._read_path, _MOST_PARTS)
+        self._files = _Reader(self._names_of)
 
     def columns(self, block: bytes) -> Columns:
         """Return the events of a block (see blocks.py), in the order in which they were over."""
-        look = self._with_nodes if b"\nnode=" in block else self._without_nodes
-        calls, tails = _read(look.calls, block, self._tails)
-        paths, files = _read(look.paths, block, self._paths)
-        call_keys = list(map(look.key, calls))
+        look = self._look
+        whole = Whole(look, block)
+        rest = b"".join(whole.pieces)
+        if not look.nodes and b"\nnode=" in rest:
+            self._look = look = expressions(self._wanted, nodes=True)
+            whole = Whole(look, block)
+            rest = b"".join(whole.pieces)
+        calls = self._calls(look, whole, rest)
+        paths, files = _read(look.paths, rest, self._paths)
         path_keys = list(map(look.key, paths))
-        records = self._odd(look, block)
-        strange = _not_alike(look, block, call_keys, path_keys)
+        records = self._records(look.odd.finditer(rest), look, None)
+        strange = self._not_alike(look, whole, rest, calls, path_keys)
         if look.all_events:
-            details = set(look.details.findall(block)).union(path_keys)
-            strange |= details.difference(call_keys, records)
+            details = set(look.details.findall(rest)).union(path_keys)
+            strange |= details.difference(calls.keys)
         unusual = strange | records.keys()
-        if strange or not (unusual.isdisjoint(call_keys) and unusual.isdisjoint(path_keys)):
-            records = self._records(look.lines.finditer(block), look, unusual)
+        if strange or not (unusual.isdisjoint(calls.keys) and unusual.isdisjoint(path_keys)):
+            where = rest if unusual.isdisjoint(whole.keys) else block
+            records = self._records(look.lines.finditer(where), look, unusual)
         if unusual:
-            usual = [key not in unusual for key in call_keys]
-            calls, tails = list(compress(calls, usual)), list(compress(tails, usual))
+            calls = calls.without(unusual)
             usual = [key not in unusual for key in path_keys]
-            paths, files = list(compress(paths, usual)), list(compress(files, usual))
-        found = self._plain(look, calls, tails, zip(map(look.key, paths), files, strict=True))
+            path_keys, files = list(compress(path_keys, usual)), list(compress(files, usual))
+        found = self._plain(look, calls, zip(path_keys, files, strict=True))
         alone, left_out = set(), set()
         for key, of_event in records.items():
             self._add(found, of_event)
@@ -127,18 +104,61 @@ class Scanner:
                 alone.add(key)
             if self._without and any(one.type_number in self._without for one in of_event):
                 left_out.add((found.node[-1], found.stamp[-1]))
-        ordered = self._in_order(found, look, block, alone, begun=bool(records))
+        ordered = found
+        apart = records or look.nodes or len(found) > len(whole.keys)
+        if apart or not _ascending(found.stamp):
+            ordered = _in_order(found, look, whole, alone, self._timeout_s)
         if not left_out:
             return ordered
         self.left_out += len(left_out)  # after them others come in the order in which they do
         both = zip(ordered.node, ordered.stamp, strict=True)
         return ordered.picked(place for place, one in enumerate(both) if one not in left_out)
 
-    def _odd(self, look: _Expressions, block: bytes) -> dict[Key, list[Record]]:
-        return self._records(look.odd.finditer(block), look, None)
+    def _calls(self, look: Expressions, whole: Whole, rest: bytes) -> _Calls:
+        """Return the calls of whole events, then those whose records stand apart."""
+        tails = list(map(self._tails.__getitem__, whole.tails))
+        files = whole.files(self._files)
+        calls = _Calls(whole.keys, whole.columns, tails, files)
+        apart, tails = _read(look.calls, rest, self._tails)
+        if apart:
+            keys = list(map(look.key, apart))
+            names = [*(("node", "stamp") if look.nodes else ("stamp",)), *look.call_columns]
+            raw = dict(zip(names, map(list, zip(*apart, strict=True)), strict=False))
+            columns = {name: raw[name] for name in look.call_columns}
+            none: list[tuple[File, ...]] = [()] * len(keys)
+            calls = calls.joined(_Calls(keys, columns, tails, none))
+        return calls
+
+    def _not_alike(
+        self,
+        look: Expressions,
+        whole: Whole,
+        rest: bytes,
+        calls: _Calls,
+        path_keys: list[Key],
+    ) -> set[Key]:
+        """Return the events that the expressions did not read, or not alone."""
+        unusual: set[Key] = set()
+        known = set(calls.keys)
+        if len(known) < len(calls.keys):
+            unusual |= _repeated(calls.keys)
+        if None in calls.tails:
+            unusual.update(
+                k for k, said in zip(calls.keys, calls.tails, strict=True) if said is None
+            )
+        apart = calls.keys[len(whole.keys) :]
+        if look.calls and rest.count(b"type=SYSCALL ") != len(apart):
+            unusual.update(set(look.call_heads.findall(rest)).difference(apart))
+        if look.paths and rest.count(b"type=PATH ") != len(path_keys):
+            unread = Counter(look.path_heads.findall(rest))
+            unread.subtract(path_keys)
+            unusual.update(key for key, count in unread.items() if count)
+        if not known.isdisjoint(path_keys):
+            unusual.update(whole.behind(look.path_heads))
+        return unusual
 
     def _records(
-        self, lines: Iterable[re.Match[bytes]], look: _Expressions, keys: set[Key] | None
+        self, lines: Iterable[re.Match[bytes]], look: Expressions, keys: set[Key] | None
     ) -> dict[Key, list[Record]]:
         """Return the records in lines by their event; all, or those of some events."""
         records: dict[Key, list[Record]] = {}
@@ -154,42 +174,40 @@ class Scanner:
         return records
 
     def _plain(
-        self,
-        look: _Expressions,
-        calls: list[tuple[bytes, ...]],
-        tails: list[Any],
-        paths: Iterable[tuple[Key, tuple[bytes, bytes]]],
+        self, look: Expressions, calls: _Calls, paths: Iterable[tuple[Key, File]]
     ) -> Columns:
         """Return the columns of what was read with expressions."""
         found = Columns()
-        raw = dict(zip(look.call_columns, zip(*calls, strict=True), strict=False))
         read: dict[str, Iterable[Any]] = {
-            name: map(self._readers[name].__getitem__, raw[name])
-            for name in raw.keys() & self._readers.keys()
+            name: map(self._readers[name].__getitem__, column)
+            for name, column in calls.columns.items()
         }
-        if tails:
-            read.update(zip(self._tail_columns, zip(*tails, strict=True), strict=True))
-        files: dict[Key, list[tuple[bytes, bytes]]] = {}
+        if calls.tails:
+            read.update(zip(self._tail_columns, zip(*calls.tails, strict=True), strict=True))
+        files: dict[Key, list[File]] = {}
         for key, file in paths:
             files.setdefault(key, []).append(file)
-        keys: list[Key] = list(map(look.key, calls))
+        keys = calls.keys
         if files:
-            found.files = [tuple(files.pop(key, ())) for key in keys]
-            keys += files  # what is left has no call
+            both = zip(calls.files, keys, strict=True)
+            found.files = [(*own, *files.pop(key, ())) for own, key in both]
+            keys = [*keys, *files]  # what is left has no call
             found.files += map(tuple, files.values())
+        elif "files" in self._wanted:
+            found.files = calls.files
         if look.nodes:
             found.node = [node or None for node, _ in keys]  # type: ignore[misc]
             found.stamp = [stamp for _, stamp in keys]  # type: ignore[misc]
         else:
             found.node = [None] * len(keys)
-            found.stamp = keys  # type: ignore[assignment]
-        rest = len(keys) - len(calls)
-        for name in self._wanted - {"node", "stamp", "files" if files or found.files else ""}:
+            found.stamp = list(keys)  # type: ignore[arg-type]
+        rest = len(keys) - len(calls.keys)
+        for name in self._wanted - {"node", "stamp", "files"}:
             nothing = _NOTHING.get(name)
             if name in read:
                 column = [*read[name], *[nothing] * rest]
             else:
-                column = [_OF_CALL.get(name, nothing)] * len(calls) + [nothing] * rest
+                column = [_OF_CALL.get(name, nothing)] * len(calls.keys) + [nothing] * rest
             setattr(found, name, column)
         return found
 
@@ -201,10 +219,14 @@ class Scanner:
         texts = zip(self._tail_columns, found.groups(b""), strict=True)
         return tuple(self._readers[name][text] for name, text in texts)
 
-    def _read_path(self, text: bytes) -> tuple[bytes, bytes] | None:
+    def _read_path(self, text: bytes) -> File | None:
         """Return a file's name and what it was in the call; None if it is said otherwise."""
         found = _path_fields(text)
         return (self._readers["exe"][found[1]], found[2]) if found else None
+
+    def _names_of(self, kind: bytes) -> _Reader:
+        """Return files of a kind by the text of their names."""
+        return _Reader(lambda name: ((self._readers["exe"][name], kind),))
 
     def _add(self, found: Columns, records: list[Record]) -> None:
         """Add an event that was read field by field."""
@@ -214,26 +236,63 @@ class Scanner:
         for name in self._wanted - {"node", "stamp"}:
             found.column(name).append(_OF_SUBJECT[name](subject))
 
-    def _in_order(
-        self, found: Columns, look: _Expressions, block: bytes, alone: set[Key], *, begun: bool
-    ) -> Columns:
-        """Return the events in the order in which they were over.
 
-        `begun` says that they are not in the order in which they began.
-        """
-        if not begun and not look.nodes and all(map(le, found.stamp, islice(found.stamp, 1, None))):
-            return found
-        keys: list[Any] = list(found.stamp)
-        if look.nodes:
-            keys = [(node or b"", stamp) for node, stamp in zip(found.node, keys, strict=True)]
-        places = {key: place for place, key in enumerate(keys)}
-        order = [places[key] for key in dict.fromkeys(look.heads.findall(block)) if key in places]
-        if len(order) < len(keys):  # a stamp that is written otherwise: 1.5 for 1.005
-            order += sorted(set(range(len(keys))).difference(order))
-        return found.picked(
-            _over([(found.node[p], time_of(found.stamp[p]), keys[p] in alone, p) for p in order],
-                  self._timeout_s)
-        )  # fmt: skip
+@dataclass(slots=True)
+class _Calls:
+    """Calls: their events, what the columns say, what their last parts say, and their files."""
+
+    keys: list[Key]
+    columns: dict[str, list[bytes]]
+    tails: list[Any]
+    files: list[tuple[File, ...]]
+
+    def joined(self, other: _Calls) -> _Calls:
+        """Return them and others."""
+        return _Calls(
+            self.keys + other.keys,
+            {name: self.columns.get(name, []) + column for name, column in other.columns.items()},
+            self.tails + other.tails,
+            self.files + other.files,
+        )
+
+    def without(self, keys: set[Key]) -> _Calls:
+        """Return those of other events."""
+        kept = [key not in keys for key in self.keys]
+        return _Calls(
+            list(compress(self.keys, kept)),
+            {name: list(compress(column, kept)) for name, column in self.columns.items()},
+            list(compress(self.tails, kept)),
+            list(compress(self.files, kept)),
+        )
+
+
+def _in_order(
+    found: Columns, look: Expressions, whole: Whole, alone: set[Key], timeout_s: int
+) -> Columns:
+    """Return the events in the order in which they were over."""
+    keys: list[Any] = list(found.stamp)
+    if look.nodes:
+        keys = [(node or b"", stamp) for node, stamp in zip(found.node, keys, strict=True)]
+    places = {key: place for place, key in enumerate(keys)}
+    order = [places[key] for key in whole.begun(look.heads) if key in places]
+    if len(order) < len(keys):  # a stamp that is written otherwise: 1.5 for 1.005
+        order += sorted(set(range(len(keys))).difference(order))
+    if look.nodes or not _ascending([keys[place] for place in order]):
+        order = _over(
+            [(found.node[p], time_of(found.stamp[p]), keys[p] in alone, p) for p in order],
+            timeout_s,
+        )
+    return found.picked(order)
+
+
+def _ascending(stamps: list[bytes]) -> bool:
+    """Return whether the times ascend. May be false if they do, if they are written otherwise."""
+    first = len(stamps[0]) if stamps else 0
+    return (
+        all(map(le, stamps, islice(stamps, 1, None)))
+        and all(len(stamp) == first for stamp in stamps)
+        and all(stamp[10:11] == b"." for stamp in stamps)
+    )
 
 
 def _over(
@@ -252,65 +311,6 @@ def _over(
     return [events[begun][3] for begun in over]
 
 
-@dataclass(slots=True)
-class _Expressions:
-    """What finds things in a block."""
-
-    nodes: bool
-    key: Callable[[Any], Any]
-    calls: re.Pattern[bytes] | None
-    call_columns: list[str]
-    paths: re.Pattern[bytes] | None
-    odd: re.Pattern[bytes]
-    lines: re.Pattern[bytes]
-    heads: re.Pattern[bytes]
-    call_heads: re.Pattern[bytes]
-    path_heads: re.Pattern[bytes]
-    details: re.Pattern[bytes]
-    all_events: bool
-
-
-def _expressions(wanted: frozenset[str], *, nodes: bool) -> _Expressions:
-    node = rb"\n(?:node=([^ \n]+) )?" if nodes else rb"\n"
-    head, strict = (part.replace(b"<", b"(") for part in (_HEAD, _STRICT_HEAD))
-    silent = list(_SILENT)
-    columns = [name for name, _ in _CALL_FIELDS if name in wanted]
-    calls = paths = None
-    if wanted & (_CALL_COLUMNS | {"type", "types"}):
-        fields = _fields(_CALL_FIELDS, wanted) + rb"( auid=[^\n]*)"
-        calls = re.compile(node + b"type=SYSCALL" + strict + fields)
-    silent.append(b"SYSCALL")
-    if "files" in wanted:
-        paths = re.compile(node + b"type=PATH" + strict + rb"( item=[^\n]*)")
-    silent.append(b"PATH")
-    if not wanted & {"files", "host"}:
-        silent.append(b"SOCKADDR")
-    no_node = b"(?:node=[^ \n]+ )?" if nodes else b""
-    no_detail = b"(?!" + no_node + b"type=(?:" + b"|".join(silent) + rb") msg=audit\()"
-    # a lone EOE is no event, and what `paths` finds needs no second look
-    alone = [n for n in silent if n not in {b"SYSCALL", b"EOE", b"PATH" if paths else b""}]
-    end = rb"[^\n]*"
-    return _Expressions(
-        nodes,
-        itemgetter(0, 1) if nodes else itemgetter(0),
-        calls,
-        [*(["node"] if nodes else []), "stamp", *columns, "tail"],
-        paths,
-        re.compile(rb"\n" + no_detail + node[2:] + rb"[^\n]*?audit\(([^)\n]*)\)" + end),
-        re.compile(node + rb"[^\n]*?audit\(([^)\n]*)\)" + end),
-        re.compile(node + rb"[^\n]*?audit\(([^)\n]*)\)"),
-        re.compile(node + b"type=SYSCALL" + head),
-        re.compile(node + b"type=PATH" + head),
-        re.compile(node + b"type=(?:" + b"|".join(alone) + b")" + head),
-        bool(wanted & {"type", "types"}),
-    )
-
-
-def _fields(fields: Iterable[tuple[str, bytes]], wanted: frozenset[str]) -> bytes:
-    """Return the expression for fields of a call's record, with groups for what is wanted."""
-    return b"".join(part.replace(b"<", b"(" if name in wanted else b"(?:") for name, part in fields)
-
-
 def _read(
     lines: re.Pattern[bytes] | None, block: bytes, reader: _Reader
 ) -> tuple[list[tuple[bytes, ...]], list[Any]]:
@@ -321,24 +321,6 @@ def _read(
         known = [one is not None for one in said]
         found, said = list(compress(found, known)), list(compress(said, known))
     return found, said
-
-
-def _not_alike(
-    look: _Expressions, block: bytes, call_keys: list[Any], path_keys: list[Any]
-) -> set[Any]:
-    """Return the events that the expressions did not read, or not alone."""
-    unusual: set[Any] = set()
-    known = set(call_keys)
-    if look.calls:
-        if len(known) < len(call_keys):
-            unusual |= _repeated(call_keys)
-        if block.count(b"type=SYSCALL ") != len(call_keys):
-            unusual.update(set(look.call_heads.findall(block)) - known)
-    if look.paths and block.count(b"type=PATH ") != len(path_keys):
-        unread = Counter(look.path_heads.findall(block))
-        unread.subtract(path_keys)
-        unusual.update(key for key, count in unread.items() if count)
-    return unusual
 
 
 def _repeated(keys: list[Any]) -> set[Any]:

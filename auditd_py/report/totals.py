@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from auditd_py.report.columns import time_of
+from auditd_py.report.columns import Columns, time_of
 from auditd_py.report.definitions import BY_NAME, TOTALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from auditd_py.report.columns import Columns, Value
+    from auditd_py.report.columns import Value
 
 
 # all that most events are: a call and its details, which are in no report by type
@@ -125,9 +125,13 @@ def _events(columns: Columns, name: str, how: str) -> list[int]:
 
 
 def _distinct(columns: Columns, names: frozenset[str]) -> Columns:
-    """Return one event of each kind, as far as some of the columns tell."""
-    rows = zip(*(columns.column(name) for name in sorted(names)), strict=True)
-    return columns.picked(dict(zip(rows, range(len(columns)), strict=True)).values())
+    """Return all values of the one column that a line is counted from, each once."""
+    (name,) = names - {"auid_name"}
+    found = Columns()
+    values: list[Any] = list(set(columns.column(name)))
+    setattr(found, name, values)
+    found.auid_name = [None] * len(values)
+    return found
 
 
 class Range:
