@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _EDGE: Final = 256 << 10  # bytes at the beginning and the end in which events of two files may be
 _LEFT_S: Final = 3600  # age at which an unfinished index is nobody's
 _ROWS: Final = 100_000  # events in one group of rows
+_BLOCK: Final = 8 << 20  # bytes of a log, a group of rows too: of more groups reading takes longer
 
 _KINDS: Final = {"second": pa.int64(), "success": pa.bool_()} | dict.fromkeys(NUMBERS, pa.int64())
 _SCHEMA: Final = pa.schema(
@@ -102,7 +103,7 @@ def _write(target: IO[bytes], parts: _Parts, identity: list[int | str], timeout_
     scanner = Scanner(ALL, timeout_s)
     events, first, last = 0, b"", b""
     with pq.ParquetWriter(target, _SCHEMA, compression="zstd", write_statistics=["second"]) as out:
-        for block in blocks(parts.middle()):
+        for block in blocks(parts.middle(), _BLOCK):
             columns = scanner.columns(block)
             if columns.stamp:
                 first, last = first or columns.stamp[0], columns.stamp[-1]
