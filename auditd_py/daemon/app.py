@@ -196,6 +196,10 @@ class Daemon:
         """Tell the service manager that the daemon runs."""
         self._notifier.send("READY=1", self.reporter.status_line())
 
+    def feed_watchdog(self) -> None:
+        """Tell the service manager that the daemon does not stand still."""
+        self._notifier.send("WATCHDOG=1")
+
     # start
 
     async def _start(self) -> bool:
@@ -420,7 +424,7 @@ class Daemon:
 
     async def _feed_watchdog(self) -> None:
         while True:
-            self._notifier.send("WATCHDOG=1")
+            self.feed_watchdog()
             await asyncio.sleep(self._notifier.watchdog_s / 2)
 
     async def _look_at_losses_regularly(self) -> None:

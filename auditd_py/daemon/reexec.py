@@ -151,6 +151,7 @@ class Reexecution:
         state, descriptors = self._state(sender)
         memory = handover.leave(state, descriptors)
         signal.pthread_sigmask(signal.SIG_BLOCK, _DELAYED)
+        daemon.feed_watchdog()  # its whole time is the new version's
         try:
             os.chdir(self._folder)
             os.execv(self._command[0], self._command)  # noqa: S606

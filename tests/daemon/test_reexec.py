@@ -143,6 +143,14 @@ def test_the_counters_go_on_also_for_prometheus(collector, sender, log_dir):  # 
 
 
 @pytest.mark.slow
+def test_the_new_version_has_the_whole_time_of_the_watchdog(collector):  # noqa: F811
+    daemon = collector()
+    assert reexec(daemon).returncode == 0
+    for state in ("RELOADING=1", "WATCHDOG=1", "READY=1"):
+        daemon.wait_state(state)
+
+
+@pytest.mark.slow
 def test_clients_that_never_stop_lose_nothing_and_get_each_answer_once(collector, sender):  # noqa: F811
     daemon = collector(flush="SYNC")
     clients = [sender() for _ in range(5)]
