@@ -56,7 +56,7 @@ log = structlog.get_logger()
 
 
 class Fleet:
-    """Writes records of the stream to the log.
+    """Takes nodes of the stream, and gives them back; `log` is what their messages go to.
 
     A message is acknowledged when its records are written and flushed. While the log is full
     nothing is fetched.

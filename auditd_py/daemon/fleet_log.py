@@ -142,7 +142,7 @@ class FleetLog:
                 await self._room.wait()
         while self._log_file.suspended or self._log_file.failed or not self._writes():
             self._tell("records of the stream wait: the log is not written")
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(_RETRY_S)
 
     async def _append(self, lines: bytes, records: int, origin: Origin | None, folder: str) -> int:
         """Write lines; return how many of them are in the log, the first ones."""
