@@ -27,29 +27,26 @@ class Compressor:
         self.done = 0
         self.failed = 0
         self._log_file = log_file
-        self._busy = False
+        self._one = asyncio.Lock()
 
     @property
     def busy(self) -> bool:
         """Whether it compresses now."""
-        return self._busy
+        return self._one.locked()
 
     async def run(self, form: str) -> None:
         """Compress all that is not compressed yet as `form`, gzip or zstd.
 
-        Returns at the first failure, which is logged: the next rotation tries again.
+        Returns at the first failure, which is logged: the next rotation tries again. One call
+        waits for another, so that what comes after it finds the archives compressed.
         """
-        if self._busy:
-            return
-        self._busy = True
-        try:
-            while await self._compress_one(form):
-                self.done += 1
-        except (OSError, LogError) as error:
-            self.failed += 1
-            log.error("a rotated log cannot be compressed", reason=str(error))
-        finally:
-            self._busy = False
+        async with self._one:
+            try:
+                while await self._compress_one(form):
+                    self.done += 1
+            except (OSError, LogError) as error:
+                self.failed += 1
+                log.error("a rotated log cannot be compressed", reason=str(error))
 
     async def _compress_one(self, form: str) -> bool:
         work = await self._log_file.begin_compression()

@@ -233,6 +233,23 @@ async def test_archives_are_compressed_and_move_on(log, form, suffix, unpack):
     )
 
 
+async def test_who_asks_while_archives_are_compressed_waits_for_all_of_them(log):
+    await log.open(limit=5000, num_logs=5, responses=ROTATE)
+    compressor = Compressor(log.file)
+    log.append(lines=50)
+    await log.settled()
+    first = asyncio.create_task(compressor.run("gzip"))
+    await asyncio.sleep(0)
+    assert compressor.busy
+    log.append(lines=50)
+    await log.settled()
+    await compressor.run("gzip")
+    found = [path.name for path in log.archives()]
+    await first
+    assert found == ["audit.log.2.gz", "audit.log.1.gz", "audit.log"]
+    assert (compressor.done, compressor.failed) == (2, 0)
+
+
 async def test_an_archive_that_moved_while_it_was_compressed_is_found_again(log):
     await log.open(limit=5000, num_logs=5, responses=ROTATE)
     log.append(lines=50)
