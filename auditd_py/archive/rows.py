@@ -103,8 +103,12 @@ class Rows:
             columns, keys = self._matched(columns, keys, found, rest)
         if not keys:
             return {}, _rest(rest)
-        table = self._table(columns, [found[key] for key in keys])
-        return self._partitions(columns, table), _rest(rest)
+        made = self._made(columns, [found[key] for key in keys])
+        table = pa.Table.from_arrays(
+            [pa.array(values, SCHEMA.field(name).type) for name, values in made.items()],
+            schema=SCHEMA,
+        )
+        return _partitions(columns.node, made["day"], table), _rest(rest)
 
     def _lines(self, block: bytes) -> tuple[dict[Key, Lines], list[tuple[int, bytes]]]:
         """Return the lines of each event, and those of none with their numbers."""
@@ -151,7 +155,7 @@ class Rows:
         rest.sort()
         return columns.picked(places.values()), list(places)
 
-    def _table(self, columns: Columns, lines: list[Lines]) -> pa.Table:
+    def _made(self, columns: Columns, lines: list[Lines]) -> dict[str, Any]:
         made: dict[str, Any] = {name: [] for name in SCHEMA.names}
         for name in made:
             if name in COMPOSITE:
@@ -169,10 +173,7 @@ class Rows:
         made["key"] = [[shown[key] for key in keys] for keys in columns.keys]
         made["paths"] = [[shown[name] for name, _ in files] for files in columns.files]
         self._details(made, texts)
-        return pa.Table.from_arrays(
-            [pa.array(values, SCHEMA.field(name).type) for name, values in made.items()],
-            schema=SCHEMA,
-        )
+        return made
 
     def _times(self, made: dict[str, Any], columns: Columns) -> None:
         parts = zip(*_stamps(b" ".join(columns.stamp)), strict=True)
@@ -218,16 +219,6 @@ class Rows:
         made["record_types"], made["argv"], made["addresses"] = types, argv, addresses
         made["exit"], made["ppid"], made["task_uid"], made["euid"] = zip(*tasks, strict=True)
 
-    @staticmethod
-    def _partitions(columns: Columns, table: pa.Table) -> dict[Partition, pa.Table]:
-        places: dict[Partition, list[int]] = {}
-        days = [min(int(stamp.partition(b".")[0]) // _DAY_S, _MOST_DAYS) for stamp in columns.stamp]
-        for place, partition in enumerate(zip(columns.node, days, strict=True)):
-            places.setdefault(partition, []).append(place)
-        if len(places) == 1:
-            return {next(iter(places)): table}
-        return {partition: table.take(chosen) for partition, chosen in places.items()}
-
 
 def numbered(line: int, gaps: list[int], lines: bytes) -> list[tuple[int, bytes]]:
     """Return the lines of an event with their numbers."""
@@ -258,6 +249,19 @@ def _rest(rest: list[tuple[int, bytes]]) -> pa.Table:
 def day_name(day: int) -> str:
     """Return a day since 1970 as in the names of partitions."""
     return (_EPOCH + timedelta(day)).isoformat()
+
+
+def _partitions(
+    nodes: list[bytes | None], days: list[int], table: pa.Table
+) -> dict[Partition, pa.Table]:
+    partitions = list(zip(nodes, days, strict=True))
+    different = dict.fromkeys(partitions)
+    if len(different) == 1:
+        return {partitions[0]: table}
+    places: dict[Partition, list[int]] = {partition: [] for partition in different}
+    for place, partition in enumerate(partitions):
+        places[partition].append(place)
+    return {partition: table.take(chosen) for partition, chosen in places.items()}
 
 
 def _numbered(lines: Lines) -> list[tuple[int, bytes]]:
