@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import nats
 from nats.js import api
 
+from auditd_py.daemon import fleet_connection
 from auditd_py.remote.fleet import headers_of
 from tests.programs import free_port, wait_for
 
@@ -181,7 +182,6 @@ class Publisher:
                 await asyncio.sleep(pause_s)
 
         async def begin() -> None:
-            self._resting = False
             self._loads += [asyncio.create_task(publish(node)) for node in nodes]
 
         self.do(begin())
@@ -190,9 +190,7 @@ class Publisher:
         """Publish no more; what was not acknowledged may have been stored all the same."""
 
         async def end() -> None:
-            for task in self._loads:
-                task.cancel()
-            await asyncio.wait(self._loads)
+            await fleet_connection.end(self._loads)
             self._loads.clear()
 
         self.do(end())
@@ -213,10 +211,7 @@ class Publisher:
             self.do(self.connection.close(), 5.0)  # which may never have been
 
         async def cancel() -> None:
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
+            await fleet_connection.end(asyncio.all_tasks() - {asyncio.current_task()})
 
         self.do(cancel())
         self._loop.call_soon_threadsafe(self._loop.stop)

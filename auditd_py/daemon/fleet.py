@@ -30,7 +30,7 @@ from auditd_py.daemon.fleet_bucket import (
     LostError,
     bucket_name,
 )
-from auditd_py.daemon.fleet_connection import SecureClient, connection_options, is_secure
+from auditd_py.daemon.fleet_connection import SecureClient, connection_options, end, is_secure
 from auditd_py.daemon.fleet_log import FleetLog
 from auditd_py.daemon.fleet_node import Node, settle
 from auditd_py.errors import ConfigError, WireError
@@ -39,7 +39,7 @@ from auditd_py.remote.fleet import node_of_subject
 from auditd_py.remote.sharing import share
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from auditd_py.config.keywords import DaemonConfig
     from auditd_py.daemon.dispatcher import Dispatcher
@@ -89,7 +89,8 @@ class Fleet:
         self._ended = asyncio.Event()
         self._ended.set()
         self._closed = asyncio.Event()
-        self._tasks: asyncio.TaskGroup | None = None
+        self._tasks: asyncio.TaskGroup
+        self._working: set[asyncio.Task[None]] = set()
         self._settling: set[str] = set()
         self._told: dict[str, float] = {}
 
@@ -170,8 +171,7 @@ class Fleet:
             self.js = self.connection.jetstream()
             await self._work()
         finally:
-            stopping.cancel()
-            connecting.cancel()
+            await end((stopping, connecting))
             with contextlib.suppress(*AWAY):
                 await self.connection.close()
 
@@ -182,21 +182,24 @@ class Fleet:
         self.copy = Copy(self.connection, self.bucket, replicas, self.told_once)
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            running = [
-                tasks.create_task(work)
-                for work in (self.copy.run(), self._beat(), self._look_regularly())
-            ]
+            self.spawn(self.copy.run())
+            self.spawn(self._beat())
+            looking = self.spawn(self._look_regularly())
             try:
                 await self._closed.wait()
                 if self._stopping.is_set():
-                    running.pop().cancel()
+                    await end((looking,))
                     await self._leave()
             finally:
-                self._tasks = None
-                for node in self.nodes.values():
-                    node.cancel()
-                for task in running:
-                    task.cancel()
+                while self._working:  # one that goes on once more may have begun others
+                    await end(self._working)
+
+    def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Run `work` as a task that ends with the connection."""
+        task = self._tasks.create_task(work)
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+        return task
 
     async def _check_stream(self) -> int:
         """Return how many replicas the stream has; tell what is wrong with it."""
@@ -335,10 +338,8 @@ class Fleet:
         return beat.started < self._started
 
     def _begin(self, subject: str, key: NodeKey, revision: int) -> None:
-        if self._tasks is None:
-            return
         node = self.nodes[subject] = Node(self, subject, key, revision)
-        node.begin(self._tasks)
+        node.begin()
 
     def ended(self, subject: str) -> None:
         """Take note that a node is no longer this collector's."""
@@ -351,9 +352,9 @@ class Fleet:
             node.look(key, messages)
             return
         mine = any(owner == self.name for owner, _ in key.pending)
-        if mine and self._tasks is not None and subject not in self._settling:
+        if mine and subject not in self._settling:
             self._settling.add(subject)
-            self._tasks.create_task(self._settle(subject))
+            self.spawn(self._settle(subject))
 
     async def _settle(self, subject: str) -> None:
         """Settle this collector's claims of a node that another one has."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections import UserString
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import nats.errors
 from nats.aio.client import Client
@@ -13,7 +14,11 @@ from auditd_py.config.secret import SecretError, read_private
 from auditd_py.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from auditd_py.config.keywords import DaemonConfig
+
+_AGAIN_S: Final = 1.0
 
 
 def connection_options(config: DaemonConfig) -> dict[str, Any]:
@@ -41,6 +46,22 @@ def connection_options(config: DaemonConfig) -> dict[str, Any]:
 def is_secure(config: DaemonConfig) -> bool:
     """Return whether servers are to be reached with TLS."""
     return config.jetstream_url[0].startswith("tls:")
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until they have ended.
+
+    Once is not enough: with Python 3.11 a request of nats-py that is cancelled as its answer comes
+    takes the answer and goes on.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        done, left = await asyncio.wait(left, timeout=_AGAIN_S)
+        for task in done:
+            if not task.cancelled():
+                task.exception()  # of no use any more
 
 
 class SecureClient(Client):

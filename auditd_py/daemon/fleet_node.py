@@ -117,14 +117,9 @@ class Node:
                 self._writing.cancel()  # what the log has of it is written all the same
             fleet.ended(self.subject)
 
-    def begin(self, tasks: asyncio.TaskGroup) -> None:
+    def begin(self) -> None:
         """Have `run` run."""
-        self._task = tasks.create_task(self.run())
-
-    def cancel(self) -> None:
-        """End at once."""
-        if self._task is not None:
-            self._task.cancel()
+        self._task = self._fleet.spawn(self.run())
 
     async def left(self) -> None:
         """Return when it has ended."""

@@ -17,7 +17,7 @@ from auditd_py.daemon.fleet_bucket import (
     LostError,
     bucket_name,
 )
-from auditd_py.daemon.fleet_connection import SecureClient, connection_options, is_secure
+from auditd_py.daemon.fleet_connection import SecureClient, connection_options, end, is_secure
 from auditd_py.errors import AuditError, WireError
 from auditd_py.remote.claims import pack_key, parse_key
 
@@ -71,7 +71,7 @@ async def _release(connection: Client, config: DaemonConfig, collector: str) -> 
             await copy.fresh.wait()
         names = [name for name in copy.entries if name.startswith(NODE)]
     finally:
-        following.cancel()
+        await end((following,))
     given = [await _release_node(bucket, name, collector) for name in names]
     return sum(given), sum(map(bool, given))
 

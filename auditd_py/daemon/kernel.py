@@ -116,7 +116,8 @@ class Kernel:
         if self._control is None or not self.registered:
             return None
         try:
-            return await asyncio.wait_for(self._run(self._control.signal_info), SIGNAL_INFO_LIMIT_S)
+            async with asyncio.timeout(SIGNAL_INFO_LIMIT_S):
+                return await self._run(self._control.signal_info)
         except (AuditError, TimeoutError):
             return None
 

@@ -63,7 +63,8 @@ class NameService:
             self._thread.start()
         self._queue.put(work)
         try:
-            await asyncio.wait_for(asyncio.shield(future), self._limit_s)
+            async with asyncio.timeout(self._limit_s):
+                await asyncio.shield(future)
         except TimeoutError:
             self._stuck = future
             self.timeouts += 1

@@ -183,7 +183,8 @@ class Source:
             self._socket.send(
                 messages.request(Request.SET, NLM_F_REQUEST | NLM_F_ACK, self._seq, payload)
             )
-            code = await asyncio.wait_for(self._ack, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                code = await self._ack
         except TimeoutError:
             raise KernelError(errno.ETIMEDOUT, name) from None
         except OSError as error:

@@ -5,6 +5,7 @@ AUDITD_PY_KILLS says how often a collector is killed, 5 times if it is not set.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import re
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 import nkeys
 import pytest
 
+from auditd_py.daemon.fleet_connection import end
 from auditd_py.remote.fleet import headers_of
 from tests.certificates import Authority
 from tests.conftest import unavailable
@@ -145,6 +147,25 @@ def test_records_are_written_in_order_and_acknowledged(collector, publisher):
     again(daemon)
     check(publisher, daemon)
     assert fleet(daemon)["records known"] == "0"
+
+
+def test_work_ends_whose_answer_comes_as_it_is_cancelled(publisher):
+    dice = random.Random(1)
+
+    async def ask() -> None:
+        while True:
+            await publisher.js.stream_info(publisher.stream)
+
+    async def ask_and_end() -> None:
+        asking = asyncio.create_task(ask())
+        await asyncio.sleep(dice.random() / 10)
+        await end((asking,))
+        assert asking.done()
+
+    async def often() -> None:
+        await asyncio.gather(*(ask_and_end() for _ in range(100)))
+
+    publisher.do(often(), 60)
 
 
 def test_collectors_share_nodes_and_give_them_back(collector, publisher):
